@@ -1,0 +1,1 @@
+"""Spreads pure units of work over processes or a cluster."""

@@ -1,0 +1,1 @@
+"""Gymnasium's CarRacing, seen through a 64×64 window."""

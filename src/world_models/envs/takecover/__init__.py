@@ -1,0 +1,1 @@
+"""ViZDoom's TakeCover, seen through a 64×64 window."""

@@ -1,0 +1,1 @@
+"""Returns become statistics, tables, figures and videos."""

@@ -1,0 +1,1 @@
+"""Vectors in, vectors out: CMA-ES (paper, App. A.4)."""

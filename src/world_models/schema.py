@@ -1,0 +1,83 @@
+"""Strict, frozen parameter objects, and the one way to read them from ``params.yaml``.
+
+Each schema lives beside the class that it configures; this module holds what they share.
+Values live in YAML alone: a schema has types, ranges and descriptions, never defaults.
+"""
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from world_models.errors import ParameterError
+
+
+class Parameters(BaseModel):
+    """Base of every parameter schema: unknown keys, wrong types and other ranges are errors."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+P = TypeVar("P", bound=Parameters)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML 1.2 mapping (``3e-4`` is a number), as DVC itself does.
+
+    Raises:
+        ParameterError: the file is missing, is not YAML, or holds no mapping.
+    """
+    try:
+        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParameterError(f"{path} does not exist: run from the project's root.") from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise ParameterError(f"{path} is not valid YAML: {reason}") from None
+    if not isinstance(content, dict):
+        raise ParameterError(f"{path} holds no mapping of parameters but {type(content).__name__}.")
+    return content
+
+
+def validate(model: type[P], values: object, where: str) -> P:
+    """Build ``model``; every fault becomes a line with key, value and what is allowed.
+
+    Args:
+        model: the schema.
+        values: what the YAML file held.
+        where: the key that ``values`` stood under, such as ``carracing.vae``.
+
+    Raises:
+        ParameterError: with one line for each fault.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        lines = [_line(fault, where, model) for fault in error.errors()]
+        raise ParameterError("\n".join(lines)) from None
+
+
+def _line(fault: Any, where: str, model: type[Parameters]) -> str:
+    key = ".".join([where, *map(str, fault["loc"])])
+    if fault["type"] == "extra_forbidden":
+        known = ", ".join(model.model_fields)
+        return f"{key}: unknown parameter. Known here: {known}."
+    if fault["type"] == "missing":
+        return f"{key}: missing. Give it a value in params.yaml."
+    return f"{key} = {fault['input']!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}."
+
+
+def load(path: Path, environment: str, stage: str, model: type[P]) -> P:
+    """Read one stage's slice ``<environment>.<stage>`` of ``params.yaml``.
+
+    Raises:
+        ParameterError: the slice is missing or does not fit ``model``.
+    """
+    content = read_yaml(path)
+    try:
+        values = content[environment][stage]
+    except (KeyError, TypeError):
+        raise ParameterError(f"{path} has no parameters for {environment}.{stage}.") from None
+    return validate(model, values, f"{environment}.{stage}")

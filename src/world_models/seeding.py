@@ -1,0 +1,41 @@
+"""Every random stream comes from (seed, purpose, index): never shared, never global.
+
+So a stream depends neither on which worker draws from it nor on what was drawn before, and a
+resumed run continues with the numbers that an uninterrupted one would have seen.
+"""
+
+from typing import Literal
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+Split = Literal["rollouts", "training", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("rollouts", "training", "validation", "test")
+SPLIT_SIZE = 1 << 28
+"""Seeds in one split. Four splits fill 30 bits: simulators take non-negative 31-bit seeds."""
+_STRIDE = 1_000_003  # a prime: experiments with neighbouring seeds start far apart in the split
+
+
+def stream(seed: int, purpose: str, *index: int) -> np.random.Generator:
+    """A generator of its own for one purpose, such as ``stream(7, "shuffle", epoch)``."""
+    entropy = [seed, crc32(purpose.encode()), *index]
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence(entropy)))
+
+
+def torch_seed(seed: int, purpose: str, *index: int) -> int:
+    """A 63-bit seed for ``torch.Generator.manual_seed``, derived as in :func:`stream`."""
+    return int(stream(seed, purpose, *index).integers(0, 2**63 - 1))
+
+
+def episode_seeds(split: Split, seed: int, start: int, count: int) -> NDArray[np.int64]:
+    """Episodes' seeds, int64 (count,): disjoint between splits by construction.
+
+    Args:
+        split: what the episodes serve; each split has a range of its own.
+        seed: the stage's seed.
+        start: number of the first episode in the stage's own count.
+        count: how many; within one split they are distinct up to ``SPLIT_SIZE``.
+    """
+    offset = (seed * _STRIDE + start + np.arange(count, dtype=np.int64)) % SPLIT_SIZE
+    return offset + SPLITS.index(split) * SPLIT_SIZE

@@ -1,0 +1,1 @@
+"""The DAG's stages, one file each: read, call, write."""

@@ -1,0 +1,1 @@
+"""MLflow, at the edge: it can change no artifact."""

@@ -1,0 +1,1 @@
+"""Where C lives: reality, or M's dream."""
