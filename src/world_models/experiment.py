@@ -1,0 +1,138 @@
+"""The whole experiment: every parameter of both pipelines, checked before any work starts.
+
+Stages read only their own slice; this module is for people and for ``make``: it validates
+``params.yaml`` with all profiles, and merges a profile into it.
+"""
+
+import argparse
+import io
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from world_models.envs.parameters import RolloutsParameters
+from world_models.errors import ParameterError, UserError
+from world_models.evaluation.parameters import EvaluateParameters
+from world_models.evolution.parameters import EvolveParameters
+from world_models.memory.parameters import MDNRNNParameters
+from world_models.schema import Parameters, read_yaml, validate
+from world_models.storage.atomic import atomic_file
+from world_models.vision.encode_parameters import EncodeParameters
+from world_models.vision.parameters import VAEParameters
+
+
+class Pipeline(Parameters):
+    """The six stages of one environment; each key is a stage, a module and an artifact."""
+
+    rollouts: RolloutsParameters
+    vae: VAEParameters
+    encode: EncodeParameters
+    mdnrnn: MDNRNNParameters
+    evolve: EvolveParameters
+    evaluate: EvaluateParameters
+
+
+class Experiment(Parameters):
+    """All of ``params.yaml``."""
+
+    carracing: Pipeline
+    takecover: Pipeline
+
+
+def check(params: Path, profiles: Path) -> Experiment:
+    """Validate ``params.yaml``, and what every profile would make of it.
+
+    Raises:
+        ParameterError: with one line for each fault, which names the file, the key, the value
+            and what is allowed.
+    """
+    base = read_yaml(params)
+    experiment = _validate(base, str(params))
+    for overlay in sorted(profiles.glob("*.yaml")):
+        _validate(merged(base, read_yaml(overlay)), f"{params} with {overlay}")
+    return experiment
+
+
+def _validate(values: Mapping[str, Any], source: str) -> Experiment:
+    try:
+        return validate(Experiment, values, "")
+    except ParameterError as error:
+        lines = [f"{source}: {line.lstrip('.')}" for line in str(error).splitlines()]
+        raise ParameterError("\n".join(lines)) from None
+
+
+def merged(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with the values of ``overlay``, key by key, neither of them changed."""
+    result = dict(base)
+    for key, value in overlay.items():
+        below = result.get(key)
+        both = isinstance(below, Mapping) and isinstance(value, Mapping)
+        result[key] = merged(below, value) if both else value
+    return result
+
+
+def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every ``(dotted key, value)`` of a nested mapping."""
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            yield from leaves(value, f"{name}.")
+        else:
+            yield name, value
+
+
+def apply_profile(name: str, params: Path, profiles: Path) -> list[str]:
+    """Merge ``configs/<name>.yaml`` into ``params.yaml``; comments and order stay as they are.
+
+    Returns:
+        One line ``key: old → new`` for each value that changed.
+
+    Raises:
+        ParameterError: there is no such profile, or the result would not be valid; the file is
+            then left as it was.
+    """
+    path = profiles / f"{name}.yaml"
+    if not path.exists():
+        known = ", ".join(sorted(p.stem for p in profiles.glob("*.yaml")))
+        raise ParameterError(f"There is no profile {name!r} in {profiles}. Known: {known}.")
+    overlay = read_yaml(path)
+    _validate(merged(read_yaml(params), overlay), f"{params} with {path}")
+    yaml = YAML()  # round trip: keeps comments
+    yaml.preserve_quotes = True
+    yaml.width = 4096
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    document = yaml.load(params.read_text(encoding="utf-8"))
+    changes = list(_overwrite(document, overlay))
+    text = io.StringIO()
+    yaml.dump(document, text)
+    with atomic_file(params) as temporary:
+        temporary.write_text(text.getvalue(), encoding="utf-8")
+    return changes
+
+
+def _overwrite(document: Any, overlay: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in overlay.items():
+        if isinstance(value, Mapping):
+            yield from _overwrite(document[key], value, f"{prefix}{key}.")
+        elif document[key] != value:
+            yield f"{prefix}{key}: {document[key]} → {value}"
+            document[key] = value
+
+
+def main() -> None:
+    """``python -m world_models.experiment [params.yaml] [configs]``: exit 2 on the first fault."""
+    parser = argparse.ArgumentParser(description=check.__doc__)
+    parser.add_argument("params", type=Path, nargs="?", default=Path("params.yaml"))
+    parser.add_argument("profiles", type=Path, nargs="?", default=Path("configs"))
+    arguments = parser.parse_args()
+    try:
+        check(arguments.params, arguments.profiles)
+    except UserError as error:
+        sys.exit(f"{error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,173 @@
+"""What every stage's command line shares: arguments, parameters, resume, signals, exit codes.
+
+A stage is a :class:`Stage` with a ``run`` function. It sees its own slice of ``params.yaml`` only,
+and gets everything else (inputs, outputs, tracker, engine settings, scratch) as arguments.
+"""
+
+import argparse
+import errno
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Generic, TypeVar
+
+from world_models import schema
+from world_models.engine.settings import EngineSettings
+from world_models.errors import Interrupted, UserError
+from world_models.schema import Parameters
+from world_models.storage.artifact import Card, open_artifact
+from world_models.storage.scratch import Scratch, fingerprint
+from world_models.tracking.run import Tracker, open_run
+
+P = TypeVar("P", bound=Parameters)
+EXIT_USER, EXIT_INTERRUPTED = 2, 130
+
+
+@dataclass(frozen=True)
+class Input:
+    """An artifact that was opened and verified: where it is, and what its card says."""
+
+    path: Path
+    card: Card
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where a stage writes: the artifact, small metrics, reports for people.
+
+    A stage that makes no artifact (evaluate) has its reports folder in ``artifact`` too.
+    """
+
+    artifact: Path
+    metrics: Path
+    reports: Path
+
+
+@dataclass(frozen=True)
+class Context:
+    """What surrounds a run and cannot change its result."""
+
+    environment: str
+    tracker: Tracker
+    engine: EngineSettings
+    scratch: Scratch
+
+
+@dataclass(frozen=True)
+class Stage(Generic[P]):
+    """One node of the DAG.
+
+    Attributes:
+        name: stage = module = key in ``params.yaml``.
+        description: one line for ``--help``.
+        schema: the stage's parameters.
+        inputs: kinds of artifacts that it reads; each is an argument ``--<kind> FOLDER``.
+        run: the work.
+        optional: inputs that may be left out.
+        artifact: whether it makes one, and so takes ``--out``.
+    """
+
+    name: str
+    description: str
+    schema: type[P]
+    inputs: tuple[str, ...]
+    run: Callable[[P, Mapping[str, Input], Outputs, Context], None]
+    optional: tuple[str, ...] = ()
+    artifact: bool = True
+
+
+def main(stage: Stage[P], argv: list[str] | None = None) -> None:
+    """Run one stage from the command line, and exit: 0 done, 2 a fault to mend, 130 interrupted."""
+    arguments = _parser(stage).parse_args(argv)
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGINT, _interrupt)
+    try:
+        _check_all(arguments.params)
+        _run(stage, arguments)
+    except UserError as error:
+        sys.exit(_say(f"{stage.name}: {error}", EXIT_USER))
+    except (KeyboardInterrupt, Interrupted):
+        again = "run the same command again, and it goes on where it was"
+        sys.exit(_say(f"\n{stage.name}: interrupted; {again}.", EXIT_INTERRUPTED))
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        sys.exit(_say(f"{stage.name}: no space left: {error}. Free some and run again.", EXIT_USER))
+
+
+def _say(message: str, code: int) -> int:
+    print(message, file=sys.stderr, flush=True)  # noqa: T201
+    return code
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C ends it at once
+    raise Interrupted
+
+
+def _check_all(params: Path) -> None:
+    """Validate the whole file and all profiles in a process of its own.
+
+    In this process it would load the schemas of all other stages, which are no part of this
+    stage's import closure.
+    """
+    check = [sys.executable, "-m", "world_models.experiment", str(params)]
+    done = subprocess.run(check, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        raise UserError(done.stderr.strip())
+
+
+def _parser(stage: Stage[P]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=f"python -m world_models.stages.{stage.name}",
+        description=stage.description,
+        epilog="Workers, engine and tracking are execution settings, from the environment: "
+        "WORLD_MODELS_WORKERS, WORLD_MODELS_SCHEDULER, WORLD_MODELS_TIMEOUT, MLFLOW_TRACKING_URI.",
+    )
+    add = parser.add_argument
+    add("--environment", required=True, choices=("carracing", "takecover"))
+    add("--params", type=Path, default=Path("params.yaml"), metavar="FILE")
+    for kind in stage.inputs:
+        optional = kind in stage.optional
+        add(f"--{kind}", type=Path, required=not optional, metavar="FOLDER", help="an input")
+    if stage.artifact:
+        add("--out", type=Path, required=True, metavar="FOLDER", help="the artifact")
+    add("--metrics", type=Path, required=True, metavar="FILE", help="a small JSON")
+    add("--reports", type=Path, required=True, metavar="FOLDER", help="curves, figures, videos")
+    return parser
+
+
+def _run(stage: Stage[P], arguments: argparse.Namespace) -> None:
+    environment: str = arguments.environment
+    parameters = schema.load(arguments.params, environment, stage.name, stage.schema)
+    inputs = {
+        kind: Input(path, open_artifact(path, kind, environment))
+        for kind in stage.inputs
+        if (path := getattr(arguments, kind)) is not None
+    }
+    out = arguments.out if stage.artifact else arguments.reports
+    outputs = Outputs(out, arguments.metrics, arguments.reports)
+    cards = [given.card for given in inputs.values()]
+    values = parameters.model_dump(mode="json")
+    key = fingerprint(values, cards, _code())
+    with (
+        Scratch.open(stage.name, environment, key) as scratch,
+        open_run(stage.name, environment, values, cards, scratch) as tracker,
+    ):
+        context = Context(environment, tracker, EngineSettings.from_environment(), scratch)
+        stage.run(parameters, inputs, outputs, context)
+        tracker.log_outputs(outputs.metrics, outputs.reports)
+        scratch.remove()
+
+
+def _code() -> list[Path]:
+    """Our own files that this process has loaded; tracking cannot change a result."""
+    modules = dict(sys.modules)
+    names = [n for n in modules if n == "world_models" or n.startswith("world_models.")]
+    files = [modules[n].__file__ for n in names if not n.startswith("world_models.tracking")]
+    return sorted(Path(os.path.realpath(file)) for file in files if file)
