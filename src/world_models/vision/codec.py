@@ -1,0 +1,91 @@
+"""V for everyone else: frames to (mu, logvar) and z to frames, numpy in and numpy out."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from world_models.errors import InputError
+from world_models.storage import artifact, tensors
+from world_models.vision.network import VAE, as_images
+
+WEIGHTS = "weights.safetensors"
+"""Name of the weights' file in the artifact's folder."""
+
+Frames = NDArray[np.uint8]
+Latent = NDArray[np.float32]
+
+
+class Codec:
+    """A trained V, for inference: deterministic, and fast at 16 to 64 frames on one thread."""
+
+    def __init__(self, network: VAE) -> None:
+        self.z_size = network.z_size
+        self._network = network.eval().requires_grad_(requires_grad=False)
+        self._network.to(memory_format=torch.channels_last)
+
+    @classmethod
+    def load(cls, folder: Path, environment: str) -> Self:
+        """Open the artifact ``models/<environment>/vae``.
+
+        Raises:
+            InputError: it is missing, damaged, of another kind or of another environment.
+        """
+        card = artifact.open_artifact(folder, "vae", environment)
+        return cls.from_arrays(tensors.load(folder / WEIGHTS), card.details)
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], details: Mapping[str, Any]) -> Self:
+        """Build V from its weights, as :meth:`payload` gives them: no file is read.
+
+        Args:
+            arrays: the textbook network's state, float32.
+            details: of the artifact's card; ``z_size`` is read.
+
+        Raises:
+            InputError: the arrays are not a V with ``z_size`` latent dimensions.
+        """
+        network = VAE(int(details["z_size"]))
+        check_arrays(arrays, network)
+        state = {name: torch.from_numpy(np.array(value)) for name, value in arrays.items()}
+        network.load_state_dict(state)
+        return cls(network)
+
+    def payload(self) -> tuple[dict[str, NDArray[np.float32]], dict[str, Any]]:
+        """Give what :meth:`from_arrays` takes: weights for a worker that has no files."""
+        return state_arrays(self._network), {"z_size": self.z_size}
+
+    @torch.inference_mode()
+    def encode(self, frames: Frames) -> tuple[Latent, Latent]:
+        """Encode frames uint8 (n, 64, 64, 3), 0–255, to (mu, logvar), float32 (n, Z) each."""
+        mu, logvar = self._network.encode(as_images(torch.from_numpy(frames)))
+        return mu.numpy(), logvar.numpy()
+
+    @torch.inference_mode()
+    def decode(self, z: Latent) -> Frames:
+        """Decode z float32 (n, Z) to frames uint8 (n, 64, 64, 3), 0–255."""
+        images = self._network.decode(torch.from_numpy(z))
+        frames = images.mul_(255).round_().to(torch.uint8).permute(0, 2, 3, 1)
+        return np.ascontiguousarray(frames.numpy())
+
+
+def state_arrays(network: VAE) -> dict[str, NDArray[np.float32]]:
+    """The network's state as contiguous numpy arrays on the CPU, float32."""
+    state = network.state_dict()
+    return {k: np.ascontiguousarray(v.detach().cpu().numpy()) for k, v in state.items()}
+
+
+def check_arrays(arrays: Mapping[str, NDArray[Any]], network: VAE) -> None:
+    """Raise InputError unless ``arrays`` fit ``network`` by name and shape."""
+    expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    found = {name: tuple(value.shape) for name, value in arrays.items()}
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            raise InputError(
+                f"These are not the weights of a V with z_size {network.z_size}: {name} should "
+                f"be {expected.get(name, 'absent')}, is {found.get(name, 'absent')}. "
+                "Train V anew for these parameters (the stage vae)."
+            )
