@@ -1,0 +1,84 @@
+"""The one loop that steps worlds: evolution, evaluation and videos all play through it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from world_models.worlds.world import BoolArray, FloatArray, Step, World
+
+Act = Callable[[FloatArray], FloatArray]
+"""Features float32 (m, F) to actions float32 (m, A)."""
+
+Observe = Callable[[FloatArray, FloatArray, Step], None]
+"""Sees each step: the features acted on, the actions, and what they led to."""
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """How m episodes went; arrays of length m in the order of the seeds."""
+
+    returns: NDArray[np.float64]
+    """Sum of rewards."""
+    lengths: NDArray[np.int64]
+    """Steps taken."""
+    terminated: BoolArray
+    """Ended by the environment's own rules."""
+    truncated: BoolArray
+    """Reached the environment's cap. Neither flag: stopped early, by patience or max_steps."""
+
+
+def play(
+    world: World,
+    act: Act,
+    seeds: Sequence[int],
+    *,
+    patience: int | None = None,
+    max_steps: int | None = None,
+    observe: Observe | None = None,
+) -> Outcomes:
+    """Play one episode for each seed, until all have ended.
+
+    Args:
+        world: where; at least len(seeds) members.
+        act: the policy, or several policies side by side.
+        seeds: the episodes' seeds, m ≤ world.num_envs.
+        patience: stop an episode after so many consecutive steps without a positive reward
+            (training only: it is lost, and its remaining steps teach little).
+        max_steps: stop all episodes after so many steps (training only).
+        observe: called after each step.
+    """
+    m = len(seeds)
+    features = world.reset(seeds)
+    returns, lengths = np.zeros(m), np.zeros(m, np.int64)
+    terminated, truncated = np.zeros(m, np.bool_), np.zeros(m, np.bool_)
+    live, losing = np.ones(m, np.bool_), np.zeros(m, np.int64)
+    while live.any():
+        actions = act(features)
+        step = world.step(actions)
+        if observe is not None:
+            observe(features, actions, step)
+        features = step.features
+        returns += step.rewards
+        lengths += live
+        terminated |= step.terminated
+        truncated |= step.truncated
+        live &= ~(step.terminated | step.truncated)
+        losing = np.where(step.rewards > 0, 0, losing + 1)
+        given_up = live & _given_up(losing, lengths, patience, max_steps)
+        if given_up.any():
+            world.retire(given_up)
+            live &= ~given_up
+    return Outcomes(returns, lengths, terminated, truncated)
+
+
+def _given_up(
+    losing: NDArray[np.int64],
+    lengths: NDArray[np.int64],
+    patience: int | None,
+    max_steps: int | None,
+) -> BoolArray:
+    """Which episodes training stops early, bool (m,)."""
+    lost = losing >= patience if patience is not None else np.zeros(len(losing), np.bool_)
+    return lost | (lengths >= max_steps) if max_steps is not None else lost

@@ -1,0 +1,71 @@
+"""What C lives in: n episodes in lockstep that give features, whatever is behind them."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float32]
+BoolArray = NDArray[np.bool_]
+
+
+class Step(NamedTuple):
+    """What one step gave to the m members that the last reset started.
+
+    Members that had ended before, or were retired, keep their last features and have reward 0 and
+    both flags False: each flag is True once, on the step that ended the episode.
+    """
+
+    features: FloatArray
+    """float32 (m, F). Those of a member that ended are not updated: nobody acts on them.
+    A new array each step."""
+    rewards: FloatArray
+    """float32 (m,)."""
+    terminated: BoolArray
+    """bool (m,): the episode ended by the environment's own rules (death, lap, left the field)."""
+    truncated: BoolArray
+    """bool (m,): the episode reached the environment's cap on steps."""
+
+
+class World(Protocol):
+    """A batch of episodes in lockstep.
+
+    What happens in an episode depends on its seed and on the actions it was given, not on its
+    neighbours: noise is drawn from a stream of each episode's own. Members that ended cost nothing
+    (the live ones are compacted before V and M run).
+    """
+
+    num_envs: int
+    """The most episodes that can run at once."""
+    feature_size: int
+    """F: z, h and c as C sees them; the same for reality and the dream of one environment."""
+    action_size: int
+    """A."""
+
+    def reset(self, seeds: Sequence[int]) -> FloatArray:
+        """Start m = len(seeds) ≤ num_envs episodes, dropping those under way.
+
+        Args:
+            seeds: a seed for each episode, non-negative 31-bit. Equal seeds, equal episodes.
+
+        Returns:
+            The first features, float32 (m, F); no later step writes into this array.
+        """
+
+    def step(self, actions: FloatArray) -> Step:
+        """Act in all members; the actions of those that ended are ignored.
+
+        Args:
+            actions: float32 (m, A), within the environment's action space.
+        """
+
+    def retire(self, mask: BoolArray) -> None:
+        """Let members stand still from now on, as if they had ended.
+
+        Args:
+            mask: bool (m,), True for members to stop.
+        """
+
+    def close(self) -> None:
+        """Release simulators; the world is not used afterwards."""
