@@ -1,4 +1,4 @@
-"""Write each stage's code ``deps`` into ``dvc.yaml``; ``--check`` only tells whether they are right.
+"""Write each stage's code ``deps`` into ``dvc.yaml``; ``--check`` only tells if they are right.
 
 The lines between the two markers of a stage belong to this tool, all others to you.
 """
@@ -18,7 +18,7 @@ SIMULATOR = "src/world_models/envs/${item}"
 
 
 def dependencies(stage: str, root: Path) -> list[str]:
-    """The ``deps`` of one stage, for both environments: sorted paths, the simulator's as a folder."""
+    """The code ``deps`` of one stage: sorted paths, the simulator's as a folder."""
     modules = closure(f"{PACKAGE}.stages.{stage}", root)
     paths = {str(path_of(module, root)) for module in modules}
     if CATALOGUE in modules:

@@ -117,7 +117,7 @@ def _check_all(params: Path) -> None:
     stage's import closure.
     """
     check = [sys.executable, "-m", "world_models.experiment", str(params)]
-    done = subprocess.run(check, capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run(check, capture_output=True, text=True, check=False)
     if done.returncode:
         raise UserError(done.stderr.strip())
 
