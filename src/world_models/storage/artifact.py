@@ -1,0 +1,212 @@
+"""An artifact is a folder of files with a card: what it is, what made it, and its checksums.
+
+The card holds no times, hosts or run ids, so equal work gives equal bytes.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, get_origin, get_type_hints
+
+from world_models.errors import InputError
+from world_models.storage import atomic
+
+FORMAT = 1
+"""Version of this layout; a card with a larger number is of a newer release."""
+CARD = "card.json"
+STAGES = {
+    "rollouts": "rollouts",
+    "vae": "vae",
+    "latents": "encode",
+    "mdnrnn": "mdnrnn",
+    "controller": "evolve",
+}
+"""Which stage makes each kind."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What ``card.json`` says.
+
+    Attributes:
+        format: version of the layout.
+        kind: a key of ``STAGES``.
+        environment: such as ``carracing``.
+        stage: the stage that wrote it.
+        parameters: of that stage.
+        metrics: its headline metrics.
+        details: particular to the kind, such as ``z_size``.
+        lineage: parameters and metrics of all stages upstream, by stage.
+        files: SHA-256 (hexadecimal) of each file, by its path within the folder.
+    """
+
+    format: int
+    kind: str
+    environment: str
+    stage: str
+    parameters: dict[str, Any]
+    metrics: dict[str, Any]
+    details: dict[str, Any]
+    lineage: dict[str, dict[str, Any]]
+    files: dict[str, str]
+
+    def digest(self) -> str:
+        """SHA-256 (hexadecimal) of the card, hence of all that it vouches for."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    def to_json(self) -> str:
+        """The bytes of ``card.json``: keys sorted, so that equal cards are equal bytes."""
+        content = asdict(self)
+        text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        return text + "\n"
+
+
+@contextmanager
+def create(
+    out: Path,
+    *,
+    kind: str,
+    environment: str,
+    stage: str,
+    parameters: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    details: Mapping[str, Any],
+    upstream: Sequence[Card] = (),
+) -> Iterator[Path]:
+    """Yield a folder to fill; when the block ends well, it becomes the artifact ``out``.
+
+    ``metrics`` and ``details`` are read at the end: the block may still fill them.
+
+    Raises:
+        UserError: the disk is full.
+    """
+    assert kind in STAGES, kind
+    with atomic.atomic_folder(out) as folder:
+        yield folder
+        card = Card(
+            format=FORMAT,
+            kind=kind,
+            environment=environment,
+            stage=stage,
+            parameters=dict(parameters),
+            metrics=dict(metrics),
+            details=dict(details),
+            lineage=_lineage(upstream),
+            files=_digests(folder),
+        )
+        (folder / CARD).write_text(card.to_json(), encoding="utf-8")
+
+
+def _lineage(upstream: Sequence[Card]) -> dict[str, dict[str, Any]]:
+    stages: dict[str, dict[str, Any]] = {}
+    for card in upstream:
+        stages |= card.lineage
+        stages[card.stage] = {"parameters": card.parameters, "metrics": card.metrics}
+    return stages
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): file_digest(path) for path in paths}
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 (hexadecimal) of a file, read as a stream."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def open_artifact(
+    folder: Path, kind: str, environment: str | None = None, *, verify: bool = True
+) -> Card:
+    """Read the card of an artifact and check the files against it.
+
+    Args:
+        folder: where the artifact lies.
+        kind: what it must be, a key of ``STAGES``.
+        environment: what it must have been made for; None accepts any.
+        verify: read all files and compare their SHA-256 (about 1 s a GB).
+
+    Raises:
+        InputError: missing, damaged, of another kind or environment, or of a newer release;
+            the message names the file and the cure.
+    """
+    assert kind in STAGES, kind
+    card = _read(folder, kind, environment)
+    if card.kind != kind:
+        raise InputError(
+            f"{folder} holds {card.kind!r}, where {kind!r} was expected. Give the folder that "
+            f"`{_repro(folder, kind, environment)}` writes."
+        )
+    if environment is not None and card.environment != environment:
+        raise InputError(
+            f"{folder} was made for {card.environment}, not for {environment}. Give the folder "
+            f"that `{_repro(folder, kind, environment)}` writes."
+        )
+    if verify:
+        _verify(folder, card)
+    return card
+
+
+def _read(folder: Path, kind: str, environment: str | None) -> Card:
+    path = folder / CARD
+    cure = f"{_cure(folder, kind, environment)}."
+    if not folder.is_dir():
+        raise InputError(f"{folder} is missing. {cure}")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        version = content["format"]
+        newer = isinstance(version, int) and version > FORMAT
+        card = None if newer else _parse(content)
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing, so {folder} is no artifact. {cure}") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} cannot be read ({error}). {cure}") from error
+    if card is None:
+        raise InputError(
+            f"{path} has format {version}; this release reads up to {FORMAT}. Update the "
+            f"project, or make the folder anew with `{_repro(folder, kind, environment)}`."
+        )
+    return card
+
+
+def _parse(content: dict[str, Any]) -> Card:
+    for name, annotation in get_type_hints(Card).items():
+        expected = get_origin(annotation) or annotation
+        if not isinstance(content[name], expected):
+            raise TypeError(f"{name} is no {expected.__name__}")
+    return Card(**{field.name: content[field.name] for field in fields(Card)})
+
+
+def _verify(folder: Path, card: Card) -> None:
+    cure = f"{_cure(folder, card.kind, card.environment)}."
+    for name, expected in card.files.items():
+        path = folder / name
+        try:
+            actual = file_digest(path)
+        except FileNotFoundError:
+            raise InputError(f"{path} is missing. {cure}") from None
+        except OSError as error:
+            raise InputError(f"{path} cannot be read ({error.strerror}). {cure}") from error
+        if actual != expected:
+            raise InputError(
+                f"{path} is damaged: its SHA-256 begins with {actual[:12]}, the card says "
+                f"{expected[:12]}. {cure}"
+            )
+
+
+def _cure(folder: Path, kind: str, environment: str | None) -> str:
+    return (
+        f"Bring it back with `dvc checkout {folder}`, or make it with "
+        f"`{_repro(folder, kind, environment)}`"
+    )
+
+
+def _repro(folder: Path, kind: str, environment: str | None) -> str:
+    guess = folder.absolute().parent.name
+    where = environment or (guess if re.fullmatch(r"[a-z_]+", guess) else "ENVIRONMENT")
+    return f"dvc repro {STAGES[kind]}@{where}"

@@ -1,0 +1,257 @@
+"""A data set of episodes: shards beside a Parquet index; written and read in bounded memory."""
+
+import io
+import os
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow import parquet
+
+from world_models.errors import InputError
+from world_models.storage import atomic
+from world_models.storage.shards import (
+    CHUNK,
+    FRAME,
+    Episode,
+    ShardBuilder,
+    ShardInfo,
+    encode_shard,
+    shard_info,
+    write_shard,
+)
+
+__all__ = [
+    "CHUNK",
+    "Episode",
+    "EpisodeReader",
+    "EpisodeWriter",
+    "Piece",
+    "ShardInfo",
+    "assemble",
+    "encode_shard",
+    "shard_info",
+    "shard_name",
+    "write_shard",
+]
+
+INDEX = "index.parquet"
+
+
+def shard_name(number: int) -> str:
+    """File name of a shard: ``shard-00042.h5``."""
+    return f"shard-{number:05}.h5"
+
+
+class EpisodeWriter:
+    """Writes episodes one after another; a context manager that ends with the index.
+
+    Args:
+        folder: an existing, empty folder (such as an artifact's draft).
+        shard_frames: a shard is closed once it holds as many frames.
+    """
+
+    def __init__(self, folder: Path, shard_frames: int) -> None:
+        assert shard_frames > 0, shard_frames
+        self._folder, self._shard_frames = folder, shard_frames
+        self._builder = ShardBuilder()
+        self._infos: list[ShardInfo] = []
+
+    def __enter__(self) -> "EpisodeWriter":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.finish()
+
+    def add(self, episode: Episode) -> None:
+        """Append an episode.
+
+        Raises:
+            UserError: the disk is full.
+        """
+        self._builder.add(episode)
+        if self._builder.frames >= self._shard_frames:
+            self._close_shard()
+
+    def finish(self) -> pd.DataFrame:
+        """Write what is left and the index, and give the index."""
+        if self._builder.frames:
+            self._close_shard()
+        return assemble(self._folder, self._infos)
+
+    def _close_shard(self) -> None:
+        name, data = shard_name(len(self._infos)), self._builder.finish()
+        atomic.write(self._folder / name, data)
+        self._infos.append(shard_info(name, data))
+        self._builder = ShardBuilder()
+
+
+def assemble(folder: Path, shards: Sequence[ShardInfo]) -> pd.DataFrame:
+    """Write the index of shards that lie in ``folder``, in the order given.
+
+    Columns: episode, seed, length (steps), return, ended (``terminated``, ``truncated``, or
+    ``stopped`` for neither), shard (file name), offset (of its first frame in the shard).
+    """
+    assert shards, "a data set holds an episode at least"
+    columns = [_rows(info) for info in shards]
+    names = columns[0].keys()
+    merged = {name: np.concatenate([rows[name] for rows in columns]) for name in names}
+    # From arrays, not through pandas: its metadata would put library versions into the bytes.
+    table = pa.table({"episode": np.arange(len(merged["seed"])), **merged})
+    buffer = io.BytesIO()
+    parquet.write_table(table, buffer, compression="zstd")
+    atomic.write(folder / INDEX, buffer.getvalue())
+    return _frame(table)
+
+
+def _rows(info: ShardInfo) -> dict[str, NDArray[Any]]:
+    ended = np.where(info.truncated, "truncated", "stopped")
+    return {
+        "seed": info.seeds,
+        "length": info.lengths,
+        "return": info.returns,
+        "ended": np.where(info.terminated, "terminated", ended).astype(object),
+        "shard": np.full(len(info.seeds), info.name, object),
+        "offset": np.cumsum(info.lengths) - info.lengths,
+    }
+
+
+def _frame(table: pa.Table) -> pd.DataFrame:
+    # By lists: neither pandas' nor Arrow's notion of a string column leaks to the callers.
+    return pd.DataFrame({name: table[name].to_pylist() for name in table.column_names})
+
+
+class Piece(NamedTuple):
+    """Steps ``start`` to ``stop`` of an episode, all in one compressed chunk."""
+
+    episode: int
+    start: int
+    stop: int
+
+
+class EpisodeReader:
+    """Random access to a data set by episode and step.
+
+    Shards open when first needed and stay open; the reader can be pickled, forked, and shared
+    by threads.
+
+    Attributes:
+        index: one row an episode, as :func:`assemble` describes.
+        lengths: steps, int64 (E,).
+
+    Raises:
+        InputError: the index or a shard is missing or unreadable.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        try:
+            self.index = _frame(parquet.read_table(folder / INDEX))
+            self.lengths: NDArray[np.int64] = self.index["length"].to_numpy(np.int64)
+            self._offsets: list[int] = self.index["offset"].tolist()
+            self._shards: list[str] = self.index["shard"].tolist()
+        except (OSError, KeyError, pa.ArrowException) as error:
+            raise InputError(_unreadable(folder / INDEX, error)) from error
+        self._rank = self.index.groupby("shard").cumcount().to_numpy()
+        self._open()
+
+    def _open(self) -> None:
+        self._files: dict[str, h5py.File] = {}
+        self._process, self._lock = os.getpid(), threading.Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return EpisodeReader, (self._folder,)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    @property
+    def frames_total(self) -> int:
+        """Frames in the data set."""
+        return int(self.lengths.sum())
+
+    @property
+    def action_size(self) -> int:
+        """Numbers in an action."""
+        return int(self._shard(self._shards[0])["actions"].shape[1])
+
+    def close(self) -> None:
+        """Close the shards; they open again when needed."""
+        with self._lock:
+            for file in self._files.values():
+                file.close()
+            self._files.clear()
+
+    def episode(self, episode: int) -> Episode:
+        """A whole episode."""
+        span = self._span(episode, 0, int(self.lengths[episode]))
+        file, rank = self._shard(self._shards[episode]), self._rank[episode]
+        return Episode(
+            seed=int(file["seeds"][rank]),
+            frames=file["frames"][span],
+            actions=file["actions"][span],
+            rewards=file["rewards"][span],
+            terminated=bool(file["terminated"][rank]),
+            truncated=bool(file["truncated"][rank]),
+        )
+
+    def frames(self, episode: int, start: int, stop: int) -> NDArray[np.uint8]:
+        """Frames ``start`` to ``stop`` of an episode, uint8 (stop - start,64,64,3)."""
+        span = self._span(episode, start, stop)
+        frames: NDArray[np.uint8] = self._shard(self._shards[episode])["frames"][span]
+        return frames
+
+    def first_frames(self, episodes: Iterable[int] | None = None) -> NDArray[np.uint8]:
+        """The first frame of each episode (default: of all), uint8 (E,64,64,3)."""
+        chosen = range(len(self)) if episodes is None else list(episodes)
+        frames = np.empty((len(chosen), *FRAME), np.uint8)
+        for row, episode in enumerate(chosen):
+            frames[row] = self.frames(episode, 0, 1)[0]
+        return frames
+
+    def chunks(self, episodes: Iterable[int] | None = None) -> list[Piece]:
+        """All steps of the episodes (default: all), cut where the compressed chunks end.
+
+        Shuffled, they are the cheapest random access there is: no chunk is opened in vain.
+        """
+        pieces = []
+        for episode in range(len(self)) if episodes is None else episodes:
+            length, start = int(self.lengths[episode]), 0
+            while start < length:
+                into = (self._offsets[episode] + start) % CHUNK
+                stop = min(start + CHUNK - into, length)
+                pieces.append(Piece(episode, start, stop))
+                start = stop
+        return pieces
+
+    def stream(self, pieces: Iterable[Piece]) -> Iterator[tuple[Piece, NDArray[np.uint8]]]:
+        """Read piece after piece: memory does not grow with the data set."""
+        for piece in pieces:
+            yield piece, self.frames(*piece)
+
+    def _span(self, episode: int, start: int, stop: int) -> slice:
+        assert 0 <= start <= stop <= self.lengths[episode], (episode, start, stop)
+        offset = self._offsets[episode]
+        return slice(offset + start, offset + stop)
+
+    def _shard(self, name: str) -> h5py.File:
+        if self._process != os.getpid():  # forked: the parent's handles are not ours
+            self._open()
+        with self._lock:
+            if name not in self._files:
+                try:
+                    self._files[name] = h5py.File(self._folder / name, "r")
+                except OSError as error:
+                    raise InputError(_unreadable(self._folder / name, error)) from error
+            return self._files[name]
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    return f"{path} cannot be read ({error}). Bring it back with `dvc checkout {path.parent}`."

@@ -1,0 +1,195 @@
+"""The encoded data set: flat arrays over all steps, one ``.npy`` each, and where episodes begin.
+
+Written as a stream; read as one block, or mapped into memory.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from world_models.errors import InputError
+
+_STEPS = ("mu", "logvar", "actions", "rewards")
+_DTYPES: Mapping[str, type[np.generic]] = {
+    **dict.fromkeys(_STEPS, np.float32),
+    "offsets": np.int64,
+    "terminated": np.bool_,
+    "truncated": np.bool_,
+    "seeds": np.int64,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Latents:
+    """E episodes with N steps together; episode e is steps ``offsets[e]`` to ``offsets[e+1]``.
+
+    Attributes:
+        mu: float32 (N,Z).
+        logvar: float32 (N,Z).
+        actions: float32 (N,A).
+        rewards: float32 (N,).
+        offsets: int64 (E+1,), from 0 to N.
+        terminated: bool (E,).
+        truncated: bool (E,).
+        seeds: int64 (E,).
+    """
+
+    mu: NDArray[np.float32]
+    logvar: NDArray[np.float32]
+    actions: NDArray[np.float32]
+    rewards: NDArray[np.float32]
+    offsets: NDArray[np.int64]
+    terminated: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
+    seeds: NDArray[np.int64]
+
+    @property
+    def episodes(self) -> int:
+        """E."""
+        return len(self.seeds)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Steps of each episode, int64 (E,)."""
+        return np.diff(self.offsets)
+
+    @property
+    def z_size(self) -> int:
+        """Z."""
+        return int(self.mu.shape[1])
+
+    @property
+    def action_size(self) -> int:
+        """A."""
+        return int(self.actions.shape[1])
+
+    def span(self, episode: int) -> slice:
+        """The steps of an episode."""
+        return slice(int(self.offsets[episode]), int(self.offsets[episode + 1]))
+
+
+class _Growing:
+    """A ``.npy`` that grows along its first axis; numpy's header leaves room for the length."""
+
+    def __init__(self, path: Path) -> None:
+        self._file: BinaryIO = path.open("wb")
+        self._rows = 0
+        self._tail: tuple[int, ...] | None = None
+
+    def append(self, rows: NDArray[np.float32]) -> None:
+        if self._tail is None:
+            self._tail = rows.shape[1:]
+            self._head()
+        assert rows.shape[1:] == self._tail, (rows.shape, self._tail)
+        assert rows.dtype == np.float32, rows.dtype
+        self._file.write(np.ascontiguousarray(rows).data)
+        self._rows += len(rows)
+
+    def finish(self) -> None:
+        self._file.seek(0)
+        self._head()
+        self._file.close()
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _head(self) -> None:
+        assert self._tail is not None, "nothing was appended"
+        shape = (self._rows, *self._tail)
+        head = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        npy.write_array_header_1_0(self._file, head)
+
+
+class LatentsWriter:
+    """Writes encoded episodes one after another; a context manager that finishes the files.
+
+    Args:
+        folder: an existing, empty folder (such as an artifact's draft).
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._arrays = {name: _Growing(folder / f"{name}.npy") for name in _STEPS}
+        self._offsets = [0]
+        self._ends: list[tuple[int, bool, bool]] = []
+
+    def __enter__(self) -> "LatentsWriter":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.finish()
+        for array in self._arrays.values():
+            array.close()
+
+    def add(
+        self,
+        *,
+        mu: NDArray[np.float32],
+        logvar: NDArray[np.float32],
+        actions: NDArray[np.float32],
+        rewards: NDArray[np.float32],
+        seed: int,
+        terminated: bool,
+        truncated: bool,
+    ) -> None:
+        """Append an episode of T steps: (T,Z), (T,Z), (T,A), (T,), all float32."""
+        steps = {"mu": mu, "logvar": logvar, "actions": actions, "rewards": rewards}
+        assert len({len(rows) for rows in steps.values()}) == 1, "lengths differ"
+        for name, rows in steps.items():
+            self._arrays[name].append(rows)
+        self._offsets.append(self._offsets[-1] + len(mu))
+        self._ends.append((seed, terminated, truncated))
+
+    def finish(self) -> None:
+        """Complete the files."""
+        for array in self._arrays.values():
+            array.finish()
+        seeds, terminated, truncated = zip(*self._ends, strict=True)
+        episodes = {"seeds": seeds, "terminated": terminated, "truncated": truncated}
+        for name, values in {**episodes, "offsets": self._offsets}.items():
+            np.save(self._folder / f"{name}.npy", np.array(values, _DTYPES[name]))
+
+
+class LatentsReader:
+    """Reads what :class:`LatentsWriter` wrote."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def load(self, *, mapped: bool = False) -> Latents:
+        """All of it, in memory or mapped from the files (read only).
+
+        Raises:
+            InputError: a file is missing or damaged, or the files do not belong together.
+        """
+        latents = Latents(
+            **{field.name: self._read(field.name, mapped) for field in fields(Latents)}
+        )
+        steps = {len(getattr(latents, name)) for name in _STEPS} | {int(latents.offsets[-1])}
+        ends = (latents.terminated, latents.truncated, latents.offsets[1:])
+        if len(steps) != 1 or {len(end) for end in ends} != {latents.episodes}:
+            raise InputError(f"The files of {self._folder} differ in length. {self._cure()}")
+        return latents
+
+    def _read(self, name: str, mapped: bool) -> NDArray[Any]:  # noqa: FBT001
+        path = self._folder / f"{name}.npy"
+        try:
+            array: NDArray[Any] = np.load(
+                path, mmap_mode="r" if mapped else None, allow_pickle=False
+            )
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path} cannot be read ({error}). {self._cure()}") from error
+        if array.dtype != _DTYPES[name]:
+            raise InputError(
+                f"{path} holds {array.dtype}, not {_DTYPES[name].__name__}. {self._cure()}"
+            )
+        return array
+
+    def _cure(self) -> str:
+        return f"Bring them back with `dvc checkout {self._folder}`."

@@ -1,0 +1,195 @@
+"""What a stage resumes from: a locked folder that outlives the stage's outputs.
+
+DVC deletes a stage's outputs before it runs it again, so the state lies elsewhere: under the DVC
+root, by a fingerprint of parameters, inputs and code. Another fingerprint is another folder, so
+nothing is ever resumed that the same command would not have made.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from world_models.errors import UserError
+from world_models.storage import atomic
+from world_models.storage.artifact import Card
+
+FOLDER = ".scratch"
+_DIGEST = hashlib.sha256().digest_size
+
+
+def fingerprint(parameters: Mapping[str, Any], inputs: Sequence[Card], code: Iterable[Path]) -> str:
+    """SHA-256 (hexadecimal) over parameters, input artifacts and code: all that fixes a result.
+
+    Args:
+        parameters: JSON-able, such as a schema's ``model_dump()``.
+        inputs: cards of the artifacts read, in a fixed order.
+        code: source files, in any order; only names and bytes count, not where they lie.
+    """
+    sources = sorted((path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in code)
+    content = [dict(parameters), [card.digest() for card in inputs], sources]
+    text = json.dumps(content, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def find_root() -> Path:
+    """The DVC root: ``$DVC_ROOT`` (the genuine repository even in ``dvc exp run --temp``).
+
+    Else the nearest folder from here upwards with ``.dvc``, else the working folder.
+    """
+    if os.environ.get("DVC_ROOT"):
+        return Path(os.environ["DVC_ROOT"])
+    here = Path.cwd()
+    return next((path for path in (here, *here.parents) if (path / ".dvc").is_dir()), here)
+
+
+class Scratch:
+    """A locked folder of named byte strings, each with a checksum; see :meth:`open`.
+
+    A context manager that gives the lock back; the content stays until :meth:`remove`.
+
+    Attributes:
+        folder: where it lies; large files of the stage's own may be put there too.
+    """
+
+    def __init__(self, folder: Path, lock: FileLock) -> None:
+        self.folder = folder
+        self._lock = lock
+
+    @classmethod
+    def open(cls, root: Path, stage: str, environment: str, fingerprint: str) -> "Scratch":
+        """Lock ``<root>/.scratch/<stage>-<environment>-<fingerprint12>``, made if need be.
+
+        Content of other fingerprints of the same stage and environment is of no use any more:
+        it is removed, unless a live process holds it.
+
+        Raises:
+            UserError: another process works on just this, or the disk is full.
+        """
+        folder = root / FOLDER / f"{stage}-{environment}-{fingerprint[:12]}"
+        with atomic.told(folder):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            scratch = cls(folder, _acquire(folder))
+            _remove_stale(folder)
+            folder.mkdir(exist_ok=True)
+            (folder / "holder").write_text(f"{os.getpid()}\n")
+        return scratch
+
+    def __enter__(self) -> "Scratch":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the lock back and keep the content."""
+        (self.folder / "holder").unlink(missing_ok=True)
+        self._lock.release()
+
+    def save(self, name: str, data: bytes) -> None:
+        """Store ``data``; what ``name`` held before stays as the fall-back of :meth:`load`.
+
+        Raises:
+            UserError: the disk is full.
+        """
+        path = self._path(name)
+        if path.exists():
+            path.replace(_previous(path))
+        with atomic.atomic_file(path) as draft, draft.open("wb") as file:
+            file.write(hashlib.sha256(data).digest())
+            file.write(data)
+
+    def load(self, name: str) -> bytes | None:
+        """What was stored last and is whole, or None. What is damaged is told and passed over."""
+        path = self._path(name)
+        for candidate in (path, _previous(path)):
+            data = _read(candidate)
+            if data is not None:
+                return data
+        return None
+
+    def delete(self, name: str) -> None:
+        """Forget ``name``."""
+        for path in (self._path(name), _previous(self._path(name))):
+            path.unlink(missing_ok=True)
+
+    def names(self) -> list[str]:
+        """Names stored, sorted."""
+        names = {path.name.removesuffix("~") for path in self.folder.iterdir() if path.is_file()}
+        return sorted(name for name in names if name != "holder" and not name.startswith("."))
+
+    def remove(self) -> None:
+        """The stage succeeded: forget all of it."""
+        _discard(self.folder, self._lock)
+
+    def _path(self, name: str) -> Path:
+        assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name), name
+        assert name != "holder", name
+        return self.folder / name
+
+
+def _previous(path: Path) -> Path:
+    return path.with_name(f"{path.name}~")
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    digest, data = content[:_DIGEST], content[_DIGEST:]
+    if hashlib.sha256(data).digest() == digest:
+        return data
+    print(f"warning: {path} is damaged; going on from before it.", file=sys.stderr)  # noqa: T201
+    return None
+
+
+def _lock_path(folder: Path) -> Path:
+    # Beside the folder: whoever removes the folder must hold the lock while doing so.
+    return folder.with_name(f"{folder.name}.lock")
+
+
+def _acquire(folder: Path) -> FileLock:
+    lock = FileLock(_lock_path(folder))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UserError(
+            f"{folder.name.rsplit('-', 1)[0]} is already running in {_holder(folder)}, which holds "
+            f"{folder}. Wait for it or stop it, then run the same command again."
+        ) from None
+    return lock
+
+
+def _holder(folder: Path) -> str:
+    try:
+        return f"process {int((folder / 'holder').read_text())}"
+    except (OSError, ValueError):
+        return "another process"
+
+
+def _remove_stale(current: Path) -> None:
+    prefix = current.name.rsplit("-", 1)[0]
+    for folder in current.parent.glob(f"{prefix}-*"):
+        stale = re.fullmatch(rf"{re.escape(prefix)}-[0-9a-f]{{12}}", folder.name)
+        if stale is None or folder == current or not folder.is_dir():
+            continue
+        lock = FileLock(_lock_path(folder))
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            continue
+        _discard(folder, lock)
+
+
+def _discard(folder: Path, lock: FileLock) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    _lock_path(folder).unlink(missing_ok=True)
+    lock.release()
