@@ -1,0 +1,57 @@
+# Two commands matter: `make run` (environment, then the pipeline) and `make test`.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Stages run as `python -m …`: the environment's own python has to come first.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help setup run smoke test check format dag bench ui clean
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/:/' | column -t -s:
+
+setup: $(VENV)/.ready  ## build the environment in .venv, nothing else
+
+# The stamp is written last, so an interrupted set-up is done again.
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) tools/check_python.py
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cluster,dev]'
+	touch $@
+
+run: setup  ## the whole pipeline: twelve stages, to videos and scores
+	dvc repro
+
+smoke: setup  ## all twelve stages at toy scale, in a temporary clone
+	python tools/smoke.py
+
+test: setup  ## the whole test suite
+	python -m pytest
+
+check: setup  ## format, lint, types, import layers, generated files
+	ruff format --check .
+	ruff check .
+	mypy
+	lint-imports
+	python tools/dag.py --check
+	python tools/parameters_doc.py --check
+	python -m world_models.experiment
+
+format: setup  ## let ruff format and mend what it can
+	ruff format .
+	ruff check --fix .
+
+dag: setup  ## write the stages' code deps and docs/parameters.md
+	python tools/dag.py
+	python tools/parameters_doc.py
+
+bench: setup  ## speed, measured side by side against what people use today
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
+	python -m benchmarks
+
+ui: setup  ## compare runs in the MLflow UI
+	mlflow ui --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --port 5000
+
+clean:  ## remove the environment and caches (never data, models or runs)
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,83 @@
+"""Write ``docs/parameters.md`` from the schemas and profiles; ``--check`` only compares."""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from world_models.experiment import Experiment, Pipeline, leaves, merged
+from world_models.schema import read_yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs/parameters.md"
+HEAD = """# Parameters
+
+Made by `python tools/parameters_doc.py` from the schemas in the code and the profiles in
+`configs/`; `make check` fails when it is stale.
+
+Every value lives once in `params.yaml`, as `<environment>.<stage>.<key>`; schemas hold no defaults.
+Change one in the file, or for one experiment: `dvc exp run -S carracing.vae.learning_rate=3e-4`.
+Merge a profile: `world-models profile NAME`. Values below stand as CarRacing / TakeCover where the
+two differ.
+"""
+
+
+def page() -> str:
+    """The whole page, a table for each stage."""
+    base = read_yaml(ROOT / "params.yaml")
+    profiles = {p.stem: merged(base, read_yaml(p)) for p in sorted(ROOT.glob("configs/*.yaml"))}
+    sections = [HEAD]
+    for stage in Pipeline.model_fields:
+        sections.append("\n".join(_section(stage, profiles)))
+    return "\n".join(sections) + "\n"
+
+
+def _section(stage: str, profiles: dict[str, Any]) -> Iterator[str]:
+    schema = Experiment.model_json_schema()["$defs"]
+    model = Pipeline.model_fields[stage].annotation
+    assert model is not None
+    yield f"## {stage}\n"
+    yield f"{(model.__doc__ or '').strip().splitlines()[0]}\n"
+    names = list(profiles)
+    yield f"| key | allowed | meaning | {' | '.join(names)} |"
+    yield "|---" * (3 + len(names)) + "|"
+    for key, field in schema[model.__name__]["properties"].items():
+        values = [_values(profile, stage, key) for profile in profiles.values()]
+        meaning = field.get("description", "").replace("|", "\\|")
+        yield f"| `{key}` | {_allowed(field)} | {meaning} | {' | '.join(values)} |"
+    yield ""
+
+
+def _values(profile: dict[str, Any], stage: str, key: str) -> str:
+    shown = [dict(leaves(profile[e][stage])).get(key, "") for e in Experiment.model_fields]
+    text = [("none" if value is None else f"{value}") for value in shown]
+    return text[0] if text[0] == text[1] else " / ".join(text)
+
+
+def _allowed(field: dict[str, Any]) -> str:
+    if "anyOf" in field:
+        return " or ".join(_allowed(option) for option in field["anyOf"])
+    if "enum" in field:
+        return ", ".join(f"`{value}`" for value in field["enum"])
+    if "const" in field:
+        return f"`{field['const']}`"
+    signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+    limits = [f"{sign} {field[name]:g}" for name, sign in signs.items() if name in field]
+    return " ".join([field.get("type", ""), ", ".join(limits)]).strip()
+
+
+def main() -> None:
+    """Write the page, or with ``--check`` exit 1 if it is not what would be written."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if stale")
+    arguments = parser.parse_args()
+    text = page()
+    if not arguments.check:
+        PAGE.write_text(text, encoding="utf-8")
+    elif not PAGE.exists() or PAGE.read_text(encoding="utf-8") != text:
+        sys.exit("docs/parameters.md is stale. Run: python tools/parameters_doc.py")
+
+
+if __name__ == "__main__":
+    main()
