@@ -1,0 +1,11 @@
+"""Paths, and the one run of the whole DAG that several tests look at."""
+
+import os
+import sys
+from pathlib import Path
+
+# Before anything imports torch: the suite shares few cores, and results must not depend on them.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tools"))

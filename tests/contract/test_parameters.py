@@ -1,0 +1,122 @@
+"""``params.yaml``, the profiles and the schemas against each other."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from world_models.errors import ParameterError
+from world_models.experiment import Experiment, apply_profile, check, leaves, merged
+from world_models.schema import read_yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+PARAMS, CONFIGS = ROOT / "params.yaml", ROOT / "configs"
+PROFILES = ("smoke", "laptop", "overnight", "paper")
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    """A copy of the experiment's files that a test may spoil."""
+    (tmp_path / "configs").mkdir()
+    for path in [PARAMS, *CONFIGS.glob("*.yaml")]:
+        target = tmp_path / path.relative_to(ROOT)
+        target.write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
+    return tmp_path
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert old in text, old
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+def test_all_profiles_are_valid():
+    assert {path.stem for path in CONFIGS.glob("*.yaml")} == set(PROFILES)
+    check(PARAMS, CONFIGS)
+
+
+def test_laptop_is_what_is_committed():
+    base = read_yaml(PARAMS)
+    assert merged(base, read_yaml(CONFIGS / "laptop.yaml")) == base
+
+
+def test_every_profile_sets_the_same_keys_so_that_switching_is_reversible():
+    keys = {name: [k for k, _ in leaves(read_yaml(CONFIGS / f"{name}.yaml"))] for name in PROFILES}
+    assert all(sorted(listed) == sorted(keys["laptop"]) for listed in keys.values())
+
+
+def test_schemas_hold_no_defaults_and_describe_every_key():
+    for name, model in Experiment.model_json_schema()["$defs"].items():
+        properties = model.get("properties", {})
+        assert set(model.get("required", [])) == set(properties), name
+        for key, field in properties.items():
+            assert "default" not in field, f"{name}.{key}"
+            assert "$ref" in field or field.get("description"), f"{name}.{key}"
+
+
+def test_every_stage_has_its_own_seed():
+    for pipeline in (Experiment.model_validate(read_yaml(PARAMS)).model_dump()).values():
+        assert all(isinstance(stage["seed"], int) for stage in pipeline.values())
+
+
+def test_profiles_merge_and_come_back_to_the_same_bytes(workspace):
+    params, configs = workspace / "params.yaml", workspace / "configs"
+    before = params.read_bytes()
+    assert apply_profile("smoke", params, configs)
+    assert merged(read_yaml(PARAMS), read_yaml(CONFIGS / "smoke.yaml")) == read_yaml(params)
+    assert apply_profile("laptop", params, configs)
+    assert params.read_bytes() == before
+    assert apply_profile("laptop", params, configs) == []
+
+
+def test_unknown_profile_names_the_known_ones(workspace):
+    with pytest.raises(ParameterError, match=r"'big'.*laptop, overnight, paper, smoke"):
+        apply_profile("big", workspace / "params.yaml", workspace / "configs")
+
+
+def test_profile_that_would_be_invalid_changes_nothing(workspace):
+    params, configs = workspace / "params.yaml", workspace / "configs"
+    before = params.read_bytes()
+    (configs / "bad.yaml").write_text("carracing: {vae: {learning_rate: -1.0}}\n")
+    with pytest.raises(ParameterError, match=r"carracing\.vae\.learning_rate = -1\.0"):
+        apply_profile("bad", params, configs)
+    assert params.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("overlay", "message"),
+    [
+        ("{vae: {learning_rat: 0.1}}", r"carracing\.vae\.learning_rat: unknown.*learning_rate"),
+        ("{vae: {learning_rate: fast}}", r"carracing\.vae\.learning_rate = 'fast': .*number"),
+        ("{vae: {batch_size: 1.5}}", r"carracing\.vae\.batch_size = 1\.5: .*integer"),
+        ("{vae: {batch_size: 0}}", r"carracing\.vae\.batch_size = 0: .*greater than"),
+        ("{vae: {learning_rate: .nan}}", r"carracing\.vae\.learning_rate = nan: .*finite"),
+        ("{flight: {seed: 1}}", r"carracing\.flight: unknown parameter"),
+    ],
+)
+def test_a_fault_in_any_profile_is_one_clear_line(workspace, overlay, message):
+    (workspace / "configs/zz.yaml").write_text(f"carracing: {overlay}\n")
+    with pytest.raises(ParameterError, match=message) as fault:
+        check(workspace / "params.yaml", workspace / "configs")
+    assert len(str(fault.value).splitlines()) == 1
+    assert "zz.yaml" in str(fault.value)
+
+
+def test_missing_key_is_named(workspace):
+    (workspace / "params.yaml").write_text("carracing: {}\n")
+    with pytest.raises(ParameterError, match=r"takecover: missing"):
+        check(workspace / "params.yaml", workspace / "configs")
+
+
+def test_stage_stops_before_any_work_for_a_fault_elsewhere(workspace):
+    (workspace / "configs/zz.yaml").write_text("takecover: {evolve: {population: 1}}\n")
+    command = [sys.executable, "-m", "world_models.stages.rollouts", "--environment", "carracing"]
+    outs = ["--out", "out", "--metrics", "metrics.json", "--reports", "reports"]
+    done = subprocess.run(
+        command + outs, cwd=workspace, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "takecover.evolve.population = 1" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (workspace / "out").exists()
