@@ -27,10 +27,8 @@ def page() -> str:
     """The whole page, a table for each stage."""
     base = read_yaml(ROOT / "params.yaml")
     profiles = {p.stem: merged(base, read_yaml(p)) for p in sorted(ROOT.glob("configs/*.yaml"))}
-    sections = [HEAD]
-    for stage in Pipeline.model_fields:
-        sections.append("\n".join(_section(stage, profiles)))
-    return "\n".join(sections) + "\n"
+    sections = ["\n".join(_section(stage, profiles)) for stage in Pipeline.model_fields]
+    return "\n".join([HEAD, *sections]) + "\n"
 
 
 def _section(stage: str, profiles: dict[str, Any]) -> Iterator[str]:

@@ -3,10 +3,10 @@
 import re
 from pathlib import Path
 
-import dag
 import pytest
-from closure import closure, path_of
 
+import dag
+from closure import closure, path_of
 from world_models.experiment import Experiment, Pipeline
 from world_models.schema import read_yaml
 
