@@ -1,0 +1,58 @@
+import pytest
+
+from world_models.errors import ParameterError
+from world_models.evolution.parameters import EvolveParameters
+from world_models.schema import validate
+
+REALITY = {
+    "world": "reality",
+    "renderer": "fast",
+    "latent": "sample",
+    "tau": None,
+    "features": "zh",
+    "hidden": 0,
+    "variant": "separable",
+    "population": 16,
+    "rollouts": 2,
+    "generations": 3,
+    "sigma": 0.1,
+    "max_steps": 1000,
+    "patience": 60,
+    "batch": 16,
+    "validate_every": 2,
+    "validation_episodes": 8,
+    "seed": 1,
+}
+DREAM = {**REALITY, "world": "dream", "renderer": None, "latent": None, "tau": 1.15}
+
+
+@pytest.mark.parametrize("values", [REALITY, DREAM])
+def test_accepts(values):
+    assert validate(EvolveParameters, values, "x").model_dump() == values
+
+
+@pytest.mark.parametrize(
+    ("values", "fault", "message"),
+    [
+        (REALITY, {"batch": 15}, "batch = 15 must be a multiple of rollouts = 2"),
+        (REALITY, {"renderer": None}, "renderer must have a value when world is reality"),
+        (REALITY, {"latent": None}, "latent must have a value when world is reality"),
+        (REALITY, {"tau": 1.0}, "tau must be null when world is reality"),
+        (DREAM, {"tau": None}, "tau must have a value when world is dream"),
+        (DREAM, {"renderer": "fast"}, "renderer must be null when world is dream"),
+        (REALITY, {"population": 2}, "population = 2"),
+        (REALITY, {"variant": "sep"}, "variant = 'sep'"),
+        (REALITY, {"sigma": 0.0}, "sigma = 0.0"),
+        (REALITY, {"elitism": 1}, "elitism: unknown parameter"),
+    ],
+)
+def test_refuses_with_a_clear_line(values, fault, message):
+    with pytest.raises(ParameterError) as caught:
+        validate(EvolveParameters, values | fault, "carracing.evolve")
+    assert message in str(caught.value)
+    assert str(caught.value).startswith("carracing.evolve")
+    assert len(str(caught.value)) < 300
+
+
+def test_every_parameter_is_described():
+    assert all(field.description for field in EvolveParameters.model_fields.values())
