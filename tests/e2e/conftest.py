@@ -1,0 +1,63 @@
+"""One run of the smoke DAG in a temporary clone, for all tests that look at its outcome."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import smoke
+
+ROOT = Path(__file__).resolve().parents[2]
+HOOK = Path(__file__).parent / "import_hook.py"
+
+
+@dataclass(frozen=True)
+class Clone:
+    """A clone of the project, and how to run commands in it."""
+
+    folder: Path
+    imports: Path
+
+    def run(self, *command: str, check: bool = True, **variables: str) -> str:
+        """Run ``python -m …``; returns what it printed, both streams."""
+        done = subprocess.run(
+            [sys.executable, "-m", *command],
+            cwd=self.folder,
+            env=self.environment(**variables),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert not check or done.returncode == 0, done.stdout[-4000:]
+        return done.stdout
+
+    def environment(self, **variables: str) -> dict[str, str]:
+        """The environment of a user's shell in the clone."""
+        hidden = ("DVC_", "MLFLOW_", "WORLD_MODELS_", "OMP_")
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(hidden)}
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        return {**kept, "PATH": path, "PYTHONPATH": "src", **variables}
+
+
+@pytest.fixture(scope="session")
+def pipeline(tmp_path_factory) -> Clone:
+    """The smoke DAG, reproduced once for the whole session."""
+    folder = tmp_path_factory.mktemp("pipeline")
+    clone = Clone(folder / "clone", folder / "imports")
+    clone.imports.mkdir()
+    smoke.clone(clone.folder)
+    git = ["git", "-c", "user.name=test", "-c", "user.email=test@example.com"]
+    clone.run("world_models.cli", "profile", "smoke")
+    subprocess.run([*git, "add", "-A"], cwd=clone.folder, check=True)
+    commit = [*git, "commit", "-q", "--allow-empty", "-m", "Apply the smoke profile"]
+    subprocess.run(commit, cwd=clone.folder, check=True)
+    # Stages run with PYTHONPATH=src, so each of their processes loads this at its start.
+    shutil.copy(HOOK, clone.folder / "src/sitecustomize.py")
+    clone.run("dvc", "repro", IMPORTS_FOLDER=str(clone.imports))
+    (clone.folder / "src/sitecustomize.py").unlink()
+    return clone

@@ -1,0 +1,164 @@
+"""The smoke DAG in a temporary clone: what people run, and what they find afterwards."""
+
+import json
+import subprocess
+
+import pandas as pd
+import pytest
+from mlflow.tracking import MlflowClient
+
+import dag
+from world_models.experiment import Experiment, Pipeline, leaves
+from world_models.schema import read_yaml
+
+pytestmark = pytest.mark.slow
+STAGES = tuple(Pipeline.model_fields)
+ENVIRONMENTS = tuple(Experiment.model_fields)
+NODES = [f"{stage}@{environment}" for environment in ENVIRONMENTS for stage in STAGES]
+
+
+def test_second_repro_runs_nothing_and_status_is_clean(pipeline):
+    assert "up to date" in pipeline.run("dvc", "status")
+    again = pipeline.run("dvc", "repro")
+    assert "Running stage" not in again
+    assert again.count("didn't change, skipping") == len(NODES)
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_deps_equal_what_was_really_loaded(pipeline, node):
+    stage, environment = node.split("@")
+    loaded = set((pipeline.imports / node).read_text().split())
+    loaded = {name for name in loaded if not name.startswith("world_models.tracking")}
+    files = {dag.path_of(name, pipeline.folder) for name in loaded}
+    files = {str(path) for path in files if path} - only_checks(stage, pipeline.folder)
+    listed = set()
+    for dep in read_yaml(pipeline.folder / "dvc.yaml")["stages"][stage]["do"]["deps"]:
+        path = pipeline.folder / dep.replace("${item}", environment)
+        if dep.startswith("src/"):
+            found = path.rglob("*.py") if path.is_dir() else [path]
+            listed |= {str(file.relative_to(pipeline.folder)) for file in found}
+    assert files <= listed, f"loaded but not in deps: {files - listed}"
+    assert listed - files <= only_elsewhere(environment, pipeline.folder)
+
+
+def only_checks(stage, root) -> set[str]:
+    """Files of the whole-file check, a process of its own that can only stop a stage."""
+    closure = dag.closure("world_models.experiment", root)
+    own = {
+        str(dag.path_of(name, root)) for name in dag.closure(f"world_models.stages.{stage}", root)
+    }
+    return {str(dag.path_of(name, root)) for name in closure} - own
+
+
+def only_elsewhere(environment, root) -> set[str]:
+    """Files that only the other environment's simulator loads."""
+    (other,) = set(ENVIRONMENTS) - {environment}
+    return dag.shared_with_simulator(other, root) - dag.simulator(environment, root)
+
+
+def test_every_stage_is_one_finished_run_in_the_store_at_the_root(pipeline):
+    client = MlflowClient(f"sqlite:///{pipeline.folder}/mlflow.db")
+    experiments = [e.experiment_id for e in client.search_experiments()]
+    runs = client.search_runs(experiments)
+    names = sorted(f"{r.data.tags['stage']}@{r.data.tags['environment']}" for r in runs)
+    assert names == sorted(NODES)
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert not (pipeline.folder / "mlruns").exists()
+    assert not (pipeline.folder / "lightning_logs").exists()
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_one_row_of_the_ui_compares_whole_pipelines(pipeline, environment):
+    client = MlflowClient(f"sqlite:///{pipeline.folder}/mlflow.db")
+    ids = [e.experiment_id for e in client.search_experiments()]
+    query = f"tags.stage = 'evaluate' and tags.environment = '{environment}'"
+    (run,) = client.search_runs(ids, query)
+    parameters = read_yaml(pipeline.folder / "params.yaml")[environment]
+    for key, value in leaves(parameters):
+        if not key.startswith("evaluate."):
+            assert run.data.params[key] == str(value), key
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_scores_come_with_n_sd_and_standard_error(pipeline, environment):
+    metrics = json.loads((pipeline.folder / f"metrics/{environment}/evaluate.json").read_text())
+    for who in ("agent", "random"):
+        score = metrics[who]
+        assert score["n"] >= 2
+        assert score["se"] == pytest.approx(score["sd"] / score["n"] ** 0.5, rel=1e-6)
+
+
+def test_every_random_stream_of_seeds_is_disjoint(pipeline):
+    folder = pipeline.folder
+    for environment in ENVIRONMENTS:
+        index = pd.read_parquet(folder / f"data/{environment}/rollouts/index.parquet")
+        tables = (folder / f"reports/{environment}/evaluate").glob("*.csv")
+        tested = {seed for t in tables for seed in pd.read_csv(t).get("seed", pd.Series(dtype=int))}
+        assert tested
+        assert not tested & set(index["seed"])
+
+
+def test_users_commands(pipeline):
+    assert all(node in pipeline.run("dvc", "stage", "list") for node in NODES)
+    assert "evolve@takecover" in pipeline.run("dvc", "dag")
+    assert "metrics/carracing/evaluate.json" in pipeline.run("dvc", "metrics", "show")
+    pipeline.run("dvc", "metrics", "diff")
+    pipeline.run("dvc", "plots", "show")
+    page = (pipeline.folder / "dvc_plots/index.html").read_text()
+    assert "curves" in page or "history" in page
+
+
+def test_a_changed_parameter_makes_only_its_stage_and_those_below_stale(pipeline):
+    params = pipeline.folder / "params.yaml"
+    before = params.read_text()
+    try:
+        value = read_yaml(params)["carracing"]["mdnrnn"]["learning_rate"]
+        head, below = before.split("mdnrnn:", 1)
+        changed = below.replace(f"learning_rate: {value}", "learning_rate: 0.00077", 1)
+        params.write_text(f"{head}mdnrnn:{changed}")
+        assert "learning_rate" in pipeline.run("dvc", "params", "diff")
+        status = pipeline.run("dvc", "status")
+        assert "mdnrnn@carracing" in status
+        assert "vae@carracing" not in status
+        assert "takecover" not in status
+    finally:
+        params.write_text(before)
+
+
+def test_experiments_in_a_temporary_folder_land_in_the_same_store(pipeline):
+    client = MlflowClient(f"sqlite:///{pipeline.folder}/mlflow.db")
+    ids = [e.experiment_id for e in client.search_experiments()]
+    before = len(client.search_runs(ids))
+    change = "carracing.evaluate.random_episodes=3"
+    pipeline.run(
+        "dvc", "exp", "run", "--temp", "-S", change, "-n", "temporary", "evaluate@carracing"
+    )
+    runs = client.search_runs(ids)
+    assert len(runs) == before + 1
+    newest = max(runs, key=lambda run: run.info.start_time)
+    assert newest.info.status == "FINISHED"
+    assert "temporary" in newest.data.tags.values()
+    listed = pipeline.run("dvc", "exp", "show", "--csv")
+    assert "temporary" in listed
+
+
+def test_any_number_of_workers_gives_the_same_bytes(pipeline):
+    lock = pipeline.folder / "dvc.lock"
+    before = outputs(lock)
+    pipeline.run("dvc", "repro", "--force", "--no-run-cache", WORLD_MODELS_WORKERS="1")
+    assert outputs(lock) == before
+
+
+def outputs(lock) -> dict[str, dict[str, str]]:
+    stages = read_yaml(lock)["stages"]
+    return {n: {out["path"]: out["md5"] for out in s["outs"]} for n, s in stages.items()}
+
+
+def test_workspace_of_the_clone_holds_no_stray_files(pipeline):
+    listing = ["git", "status", "--porcelain", "--untracked-files=all"]
+    done = subprocess.run(
+        listing, cwd=pipeline.folder, capture_output=True, text=True, check=True
+    ).stdout
+    strays = [line[3:] for line in done.splitlines()]
+    expected = ("metrics/", "dvc.lock", "dvc_plots/", "data/", "models/", "reports/")
+    assert not [name for name in strays if not name.startswith(expected)]

@@ -1,0 +1,107 @@
+"""Stages that are really killed: the finished result equals an uninterrupted one, byte for byte."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from world_models.schema import read_yaml
+
+pytestmark = pytest.mark.slow
+ENVIRONMENT = "takecover"
+PATIENCE = 120.0
+"""Seconds until a stage must have begun, or ended."""
+
+
+def command(stage: str, root: Path, out: Path) -> list[str]:
+    """The stage's own command of ``dvc.yaml``, writing elsewhere."""
+    line = read_yaml(root / "dvc.yaml")["stages"][stage]["do"]["cmd"]
+    words = line.replace("${item}", ENVIRONMENT).split()[2:]
+    for option in ("--out", "--metrics", "--reports"):
+        words[words.index(option) + 1] = str(out / option.strip("-"))
+    return [sys.executable, *words]
+
+
+def start(pipeline, stage: str, out: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command(stage, pipeline.folder, out),
+        cwd=pipeline.folder,
+        env=pipeline.environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def scratch(pipeline, stage: str) -> list[Path]:
+    """What the stage has saved so far: everything but the lock and the tracker's run id."""
+    files = (pipeline.folder / ".scratch").glob(f"{stage}-{ENVIRONMENT}-*/**/*")
+    return [f for f in files if f.is_file() and "lock" not in f.name and "run" not in f.stem]
+
+
+def wait_for_progress(pipeline, stage: str, process: subprocess.Popen[str]) -> None:
+    """Until the stage has saved something to go on from."""
+    deadline = time.monotonic() + PATIENCE
+    while not scratch(pipeline, stage):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline, "the stage saved nothing"
+        time.sleep(0.02)
+
+
+def contents(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(f.relative_to(folder)): sha256(f.read_bytes()).hexdigest() for f in files}
+
+
+def artifact(pipeline, stage: str) -> Path:
+    line = command(stage, pipeline.folder, Path("x"))
+    original = read_yaml(pipeline.folder / "dvc.yaml")["stages"][stage]["do"]["cmd"].split()
+    assert "--out" in line
+    return pipeline.folder / original[original.index("--out") + 1].replace("${item}", ENVIRONMENT)
+
+
+@pytest.mark.parametrize("stage", ["rollouts", "vae", "mdnrnn", "evolve"])
+def test_killed_stage_ends_with_the_same_bytes(pipeline, tmp_path, stage):
+    killed = start(pipeline, stage, tmp_path)
+    wait_for_progress(pipeline, stage, killed)
+    os.killpg(killed.pid, signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL
+    assert not (tmp_path / "out").exists()
+
+    again = start(pipeline, stage, tmp_path)
+    _, said = again.communicate(timeout=PATIENCE)
+    assert again.returncode == 0, said
+    assert contents(tmp_path / "out") == contents(artifact(pipeline, stage))
+    assert not scratch(pipeline, stage), "the scratch is removed on success"
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("stage", ["vae", "evolve"])
+def test_interrupted_stage_says_how_to_go_on(pipeline, tmp_path, stage, stop):
+    process = start(pipeline, stage, tmp_path)
+    wait_for_progress(pipeline, stage, process)
+    asked = time.monotonic()
+    process.send_signal(stop)
+    _, said = process.communicate(timeout=PATIENCE)
+    assert time.monotonic() - asked < 10
+    assert process.returncode == 130
+    assert "interrupted; run the same command again" in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_second_start_of_the_same_work_is_refused(pipeline, tmp_path):
+    first = start(pipeline, "evolve", tmp_path / "a")
+    wait_for_progress(pipeline, "evolve", first)
+    second = start(pipeline, "evolve", tmp_path / "b")
+    _, said = second.communicate(timeout=PATIENCE)
+    assert second.returncode == 2
+    assert "evolve" in said
+    assert "Traceback" not in said
+    first.send_signal(signal.SIGTERM)
+    first.communicate(timeout=PATIENCE)
