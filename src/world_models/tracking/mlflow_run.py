@@ -1,0 +1,217 @@
+"""The only code that knows MLflow: one run, opened, written and ended.
+
+Loaded in the recorder's process alone.
+"""
+
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+from filelock import FileLock
+
+from world_models.tracking import provenance
+from world_models.tracking.store import database_path
+
+# MLflow runs without pandas (its skinny edition); loading it would cost a quarter of the start.
+_SPARED = [name for name in ("pandas", "pyarrow", "scipy") if name not in sys.modules]
+sys.modules.update(dict.fromkeys(_SPARED))  # type: ignore[arg-type]
+
+import mlflow  # noqa: E402
+from mlflow.entities import (  # noqa: E402
+    Dataset,
+    DatasetInput,
+    InputTag,
+    Metric,
+    Param,
+    RunStatus,
+    RunTag,
+)
+from mlflow.exceptions import MlflowException  # noqa: E402
+from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor  # noqa: E402
+from mlflow.tracking import MlflowClient  # noqa: E402
+
+METRICS_AT_ONCE, PARAMETERS_AT_ONCE = 1000, 100
+"""MLflow's limits of one ``log_batch``."""
+LONGEST_VALUE = 6000
+"""Characters of a parameter that MLflow keeps."""
+OPEN_WAIT = 600.0
+"""Seconds to wait for another stage that creates the store (which takes 3–20)."""
+
+
+class Run:
+    """One open run.
+
+    Attributes:
+        run_id: MLflow's id.
+    """
+
+    def __init__(self, client: MlflowClient, run_id: str, process: str) -> None:
+        self.run_id = run_id
+        self._client = client
+        self._pending: list[Metric] = []
+        self._last_steps = {m.key: m.step for m in client.get_run(run_id).data._metric_objs}
+        self._samples = 1 + max(
+            (s for key, s in self._last_steps.items() if key.startswith("system/")), default=-1
+        )
+        self._monitor: Any = None  # SystemMetricsMonitor is not typed
+        self._pid = int(process.rsplit(" ", 2)[1])
+
+    @property
+    def full(self) -> bool:
+        """Whether the held-back metrics fill a batch."""
+        return len(self._pending) >= METRICS_AT_ONCE
+
+    def take(self, message: Mapping[str, Any]) -> None:
+        """Do what a message of the stage says."""
+        match message["do"]:
+            case "metrics":
+                self._metrics(message["values"], message["step"], message["time"])
+            case "parameters":
+                self.parameters(message["values"])
+            case "tags":
+                self.tags(message["values"])
+            case "artifact":
+                self._artifact(Path(message["path"]), message["folder"] or None)
+            case "input":
+                self._input(message["name"], message["path"], message["digest"])
+
+    def _metrics(self, values: Mapping[str, float], step: int, milliseconds: int) -> None:
+        # a resumed stage repeats the steps since its last save, with equal values
+        fresh = (k for k in values if step > self._last_steps.get(k, -1))
+        self._pending += [Metric(key, values[key], milliseconds, step) for key in fresh]
+
+    def flush(self) -> None:
+        """Write the held-back metrics."""
+        while self._pending:
+            batch = self._pending[:METRICS_AT_ONCE]
+            self._client.log_batch(self.run_id, metrics=batch)
+            del self._pending[: len(batch)]
+
+    def parameters(self, values: Mapping[str, str]) -> None:
+        """Write parameters; MLflow refuses another value for a known key."""
+        items = [Param(key, value[:LONGEST_VALUE]) for key, value in values.items()]
+        for start in range(0, len(items), PARAMETERS_AT_ONCE):
+            self._client.log_batch(self.run_id, params=items[start : start + PARAMETERS_AT_ONCE])
+
+    def tags(self, values: Mapping[str, str]) -> None:
+        """Write tags."""
+        self._client.log_batch(self.run_id, tags=[RunTag(k, v) for k, v in values.items()])
+
+    def _artifact(self, path: Path, folder: str | None) -> None:
+        if not path.exists():
+            raise FileNotFoundError(f"{path} does not exist")
+        log = self._client.log_artifacts if path.is_dir() else self._client.log_artifact
+        log(self.run_id, str(path), folder)
+
+    def _input(self, name: str, path: str, digest: str) -> None:
+        source = f'{{"uri": "{Path(path).as_uri()}"}}'
+        dataset = Dataset(name=name, digest=digest, source_type="local", source=source)
+        tag = InputTag("mlflow.data.context", "input")
+        self._client.log_inputs(self.run_id, [DatasetInput(dataset, [tag])])
+
+    def sample(self) -> None:
+        """Take MLflow's system metrics, and the memory of the stage with all its processes."""
+        if self._monitor is None:
+            monitor: Any = SystemMetricsMonitor
+            self._monitor = monitor(self.run_id)
+        self._monitor.collect_metrics()
+        values = dict(self._monitor.aggregate_metrics())
+        for monitor in self._monitor.monitors:
+            monitor.clear_metrics()
+        values["stage_memory_usage_megabytes"] = _memory(self._pid) / 1e6
+        named = {f"system/{key}": float(value) for key, value in values.items()}
+        self._metrics(named, self._samples, int(time.time() * 1000))
+        self._samples += 1
+
+    def end(self, status: str) -> None:
+        """Set the final status."""
+        self._client.set_terminated(self.run_id, status)
+
+
+def _memory(pid: int) -> int:
+    total = 0
+    try:
+        stage = psutil.Process(pid)
+        for process in [stage, *stage.children(recursive=True)]:
+            total += process.memory_info().rss
+    except psutil.Error:
+        pass  # one ended meanwhile: the next sample counts again
+    return total
+
+
+def open_or_continue(opening: Mapping[str, Any]) -> Run:
+    """Open the store (made if need be), close runs of dead processes, start or continue the run."""
+    client = _open_store(opening["uri"])
+    experiment = _experiment(client, opening["experiment"], opening["artifacts"])
+    _close_dead(client, experiment)
+    run_id = _continue(client, opening.get("run_id"))
+    if run_id is None:
+        tags = {k: v for k, v in opening["tags"].items() if v}
+        run_id = client.create_run(experiment, tags=tags, run_name=opening["name"]).info.run_id
+    run = Run(client, run_id, opening["tags"]["process"])
+    run.tags({"process": opening["tags"]["process"]})
+    run.parameters(opening["parameters"])
+    now = int(time.time() * 1000)
+    run._metrics(opening["metrics"], 0, now)
+    return run
+
+
+def _open_store(uri: str) -> MlflowClient:
+    """Open the store; a fresh database is made by one process while the others wait."""
+    client = MlflowClient(uri)
+    path = database_path(uri)
+    if path is None:
+        client.search_experiments(max_results=1)
+        return client
+    ready = path.with_name(f"{path.name}.ready")  # the release that made or migrated it
+    with FileLock(path.with_name(f"{path.name}.lock"), timeout=OPEN_WAIT):
+        made = path.exists() and ready.exists() and ready.read_text() == mlflow.__version__
+        if not made:
+            ready.unlink(missing_ok=True)
+            client.search_experiments(max_results=1)
+            ready.write_text(mlflow.__version__)
+    client.search_experiments(max_results=1)
+    return client
+
+
+def _experiment(client: MlflowClient, name: str, artifacts: str | None) -> str:
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        location = f"{artifacts}/{name}" if artifacts else None
+        try:
+            return str(client.create_experiment(name, artifact_location=location))
+        except MlflowException:  # another stage made it just now
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                raise
+    return str(found.experiment_id)
+
+
+def _close_dead(client: MlflowClient, experiment: str) -> None:
+    """Mark runs KILLED whose process on this machine is gone and could not say so."""
+    running = client.search_runs([experiment], "attributes.status = 'RUNNING'", max_results=200)
+    for run in running:
+        if provenance.is_gone(run.data.tags.get("process", "")):
+            client.set_terminated(run.info.run_id, "KILLED")
+
+
+def _continue(client: MlflowClient, run_id: str | None) -> str | None:
+    if run_id is None:
+        return None
+    try:
+        run = client.get_run(run_id)
+    except MlflowException:
+        return None  # another store, or the run was removed there
+    if run.info.lifecycle_stage != "active":
+        return None
+    client.update_run(run_id, status=RunStatus.to_string(RunStatus.RUNNING))
+    return str(run_id)
+
+
+def reason(error: Exception) -> str:
+    """An error's first line, with its type."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"[:300]

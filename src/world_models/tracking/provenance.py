@@ -1,0 +1,105 @@
+"""Where a run comes from: code, parameters, DVC's digests, and the process that made it."""
+
+import os
+import re
+import socket
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+CODE = ("src", "pyproject.toml")
+"""What counts as code. ``dvc.lock`` does not: DVC rewrites it while the pipeline runs."""
+
+
+def describe_code(environment: str, stage: str, parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Tags ``git.commit``, ``dirty.code``, ``dirty.parameters`` and ``dirty`` (either of them).
+
+    A run is clean when its commit alone gives it again: the files under ``src`` are the commit's,
+    and the stage's own slice of ``params.yaml`` has the commit's values. Neither ``dvc.lock`` nor
+    another stage's parameters make it dirty.
+    """
+    commit = _git("rev-parse", "HEAD")
+    if commit is None:
+        return {"git.commit": "unknown", "dirty": "unknown"}
+    code = _changed_code()
+    parameters_changed = _committed_slice(environment, stage) != dict(parameters)
+    return {
+        "git.commit": commit,
+        "dirty": str(code or parameters_changed).lower(),
+        "dirty.code": str(code).lower(),
+        "dirty.parameters": str(parameters_changed).lower(),
+    }
+
+
+def _git(*arguments: str, **environment: str) -> str | None:
+    command = ["git", *arguments]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=True, env=os.environ | environment
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
+def _changed_code() -> bool:
+    # An index of our own: DVC's copies for experiments carry flags that hide changes, and the
+    # user's index is not ours to refresh.
+    top = _git("rev-parse", "--show-toplevel")
+    with tempfile.TemporaryDirectory() as folder:
+        index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
+        _git("read-tree", "HEAD", **index)
+        paths = [f":(top){name}" for name in CODE]
+        status = _git("status", "--porcelain", "--untracked-files=all", "--", *paths, **index)
+    return top is None or bool(status)
+
+
+def _committed_slice(environment: str, stage: str) -> dict[str, Any] | None:
+    text = _git("show", "HEAD:./params.yaml")
+    try:
+        content = YAML(typ="safe", pure=True).load(text) if text else {}
+        return dict(content[environment][stage])
+    except (YAMLError, KeyError, TypeError):
+        return None
+
+
+def dvc_digest(lock: Path, path: Path) -> str | None:
+    """DVC's digest of an output, from ``dvc.lock``: an MD5, with ``.dir`` for a folder."""
+    try:
+        lines = lock.read_text(encoding="utf-8").splitlines()
+        name = path.resolve().relative_to(lock.parent.resolve()).as_posix()
+    except (OSError, ValueError):
+        return None
+    outputs, wanted = False, False
+    for line in lines:
+        if re.fullmatch(r"    (deps|params|outs):", line):
+            outputs = line.strip() == "outs:"
+        elif line.lstrip().startswith(("- path: ", "path: ")):
+            wanted = line.split("path: ", 1)[1].strip("'\"") == name
+        elif outputs and wanted and (found := re.fullmatch(r"\s+md5: (\S+)", line)):
+            return found.group(1)
+    return None
+
+
+def process_identity(pid: int) -> str:
+    """``host pid start``: another process that gets the same number later starts later."""
+    return f"{socket.gethostname()} {pid} {psutil.Process(pid).create_time():.2f}"
+
+
+def is_gone(identity: str) -> bool:
+    """Whether that process ended. False for other hosts: from here nobody can tell."""
+    try:
+        host, pid, _ = identity.rsplit(" ", 2)
+        if host != socket.gethostname():
+            return False
+        return process_identity(int(pid)) != identity
+    except psutil.NoSuchProcess:
+        return True
+    except (ValueError, psutil.Error):
+        return False
