@@ -21,17 +21,17 @@ class Advance(Protocol):
 
 
 class _Bar:
-    def __init__(self, bar: Progress, total: int, description: str) -> None:
+    def __init__(self, bar: Progress, total: int, description: str, done: int) -> None:
         self._bar = bar
-        self._task = bar.add_task(description, total=total, note="")
+        self._task = bar.add_task(description, total=total, completed=done, note="")
 
     def advance(self, n: int = 1, note: str = "") -> None:
         self._bar.update(self._task, advance=n, note=note)
 
 
 class _Lines:
-    def __init__(self, total: int, description: str) -> None:
-        self._total, self._description, self._done = total, description, 0
+    def __init__(self, total: int, description: str, done: int) -> None:
+        self._total, self._description, self._done, self._before = total, description, done, done
         self._start = self._last = time.monotonic()
 
     def advance(self, n: int = 1, note: str = "") -> None:
@@ -40,7 +40,8 @@ class _Lines:
         if now - self._last < LINE_EVERY and self._done < self._total:
             return
         self._last = now
-        left = (now - self._start) / max(self._done, 1) * (self._total - self._done)
+        rate = (now - self._start) / max(self._done - self._before, 1)
+        left = rate * (self._total - self._done)
         text = f"{self._description}: {self._done}/{self._total}, {clock(left)} left  {note}"
         print(text.rstrip(), file=sys.stderr, flush=True)  # noqa: T201
 
@@ -56,7 +57,7 @@ def clock(seconds: float) -> str:
 def progress(total: int, description: str, done: int = 0) -> Iterator[Advance]:
     """Show progress on stderr towards ``total``; ``done`` were finished before (a resumed run)."""
     if not sys.stderr.isatty():
-        yield _Lines(total - done, description)
+        yield _Lines(total, description, done)
         return
     columns = (
         TextColumn("{task.description}"),
@@ -66,4 +67,4 @@ def progress(total: int, description: str, done: int = 0) -> Iterator[Advance]:
         TextColumn("{task.fields[note]}"),
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        yield _Bar(bar, total - done, description)
+        yield _Bar(bar, total, description, done)

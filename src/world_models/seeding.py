@@ -19,8 +19,9 @@ _STRIDE = 1_000_003  # a prime: experiments with neighbouring seeds start far ap
 
 def stream(seed: int, purpose: str, *index: int) -> np.random.Generator:
     """A generator of its own for one purpose, such as ``stream(7, "shuffle", epoch)``."""
-    entropy = [seed, crc32(purpose.encode()), *index]
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence(entropy)))
+    # As a spawn key, index () differs from (0,); appended to the entropy, it would not.
+    sequence = np.random.SeedSequence([seed, crc32(purpose.encode())], spawn_key=index)
+    return np.random.Generator(np.random.Philox(sequence))
 
 
 def torch_seed(seed: int, purpose: str, *index: int) -> int:
