@@ -6,7 +6,6 @@ and gets everything else (inputs, outputs, tracker, engine settings, scratch) as
 
 import argparse
 import errno
-import os
 import signal
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from world_models.engine.settings import EngineSettings
 from world_models.errors import Interrupted, UserError
 from world_models.schema import Parameters
 from world_models.storage.artifact import Card, open_artifact
-from world_models.storage.scratch import Scratch, fingerprint
+from world_models.storage.scratch import Scratch, find_root, fingerprint
 from world_models.tracking.run import Tracker, open_run
 
 P = TypeVar("P", bound=Parameters)
@@ -154,9 +153,9 @@ def _run(stage: Stage[P], arguments: argparse.Namespace) -> None:
     outputs = Outputs(out, arguments.metrics, arguments.reports)
     cards = [given.card for given in inputs.values()]
     values = parameters.model_dump(mode="json")
-    key = fingerprint(values, cards, _code())
+    key = fingerprint(values, cards, _code(environment))
     with (
-        Scratch.open(stage.name, environment, key) as scratch,
+        Scratch.open(find_root(), stage.name, environment, key) as scratch,
         open_run(stage.name, environment, values, cards, scratch) as tracker,
     ):
         context = Context(environment, tracker, EngineSettings.from_environment(), scratch)
@@ -165,9 +164,14 @@ def _run(stage: Stage[P], arguments: argparse.Namespace) -> None:
         scratch.remove()
 
 
-def _code() -> list[Path]:
-    """Our own files that this process has loaded; tracking cannot change a result."""
+def _code(environment: str) -> list[Path]:
+    """Our own files that the stage runs; tracking cannot change a result."""
     modules = dict(sys.modules)
     names = [n for n in modules if n == "world_models" or n.startswith("world_models.")]
     files = [modules[n].__file__ for n in names if not n.startswith("world_models.tracking")]
-    return sorted(Path(os.path.realpath(file)) for file in files if file)
+    found = {Path(file).resolve() for file in files if file}
+    catalogue = modules.get("world_models.envs.catalogue")
+    if catalogue is not None:  # the simulator is loaded by name, later and in the workers
+        assert catalogue.__file__ is not None
+        found |= set((Path(catalogue.__file__).resolve().parent / environment).glob("*.py"))
+    return sorted(found)
