@@ -1,0 +1,363 @@
+"""Compiled inner loops of M on a CPU, float32: the LSTM cell, the mixture and its samples.
+
+torch runs each of these as a dozen passes over memory; here a row is read once, stays in the
+first-level cache and its exponentials run in vector registers. Everything that is a matrix
+product stays with torch. The same formulas as torch operations stand in ``cell.py`` and
+``mixture.py``: for other devices and types, and as the reference that tests compare with.
+
+Kernels take and change plain arrays; rows are members of a batch, all are C-contiguous.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+F = TypeVar("F", bound=Callable[..., Any])
+Array = NDArray[np.float32]
+f4 = np.float32
+
+LOGSIGMA_MIN, LOGSIGMA_MAX = f4(-8.0), f4(8.0)
+"""Bounds of log σ: outside of what a z of unit scale needs, inside of what float32 squares."""
+RESIDUAL_MAX = f4(1e15)  # its square is still finite
+HALF_LOG_2PI = f4(0.9189385332046727)
+
+# Without "reassoc": the order of additions is part of the result. Without "ninf" and "nnan" a
+# broken input would pass unseen.
+_FAST = {"contract", "nsz", "arcp"}
+
+
+def _inline(function: F) -> F:
+    return numba.njit(function, fastmath=_FAST, error_model="numpy", inline="always")  # type: ignore[no-any-return]
+
+
+def _compiled(function: F) -> F:
+    # The lock on the GIL is released: several shards of a batch may run in threads.
+    return numba.njit(function, fastmath=_FAST, error_model="numpy", cache=True, nogil=True)  # type: ignore[no-any-return]
+
+
+@_inline
+def _exp(x: Any) -> Any:
+    """Exponential of a float32, relative error < 1e-7 (Cephes); branch-free, so it vectorises."""
+    x = min(max(x, f4(-87.0)), f4(88.0))
+    n = np.floor(x * f4(1.44269504) + f4(0.5))
+    r = x - n * f4(0.693359375) + n * f4(2.12194440e-4)
+    p = f4(1.9875691500e-4)
+    p = p * r + f4(1.3981999507e-3)
+    p = p * r + f4(8.3334519073e-3)
+    p = p * r + f4(4.1665795894e-2)
+    p = p * r + f4(1.6666665459e-1)
+    p = p * r + f4(5.0000001201e-1)
+    p = p * r * r + r + f4(1.0)
+    return p * np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
+
+
+@_inline
+def _log(x: Any) -> Any:
+    """Logarithm of a positive, normal float32 (Cephes), branch-free."""
+    bits = np.float32(x).view(np.int32)
+    e = f4((bits >> np.int32(23)) - np.int32(126))
+    m = np.int32((bits & np.int32(0x007FFFFF)) | np.int32(0x3F000000)).view(np.float32)
+    small = m < f4(0.70710678)
+    e = e - f4(1.0) if small else e
+    r = m + m - f4(1.0) if small else m - f4(1.0)
+    p = f4(7.0376836292e-2)
+    p = p * r - f4(1.1514610310e-1)
+    p = p * r + f4(1.1676998740e-1)
+    p = p * r - f4(1.2420140846e-1)
+    p = p * r + f4(1.4249322787e-1)
+    p = p * r - f4(1.6668057665e-1)
+    p = p * r + f4(2.0000714765e-1)
+    p = p * r - f4(2.4999993993e-1)
+    p = p * r + f4(3.3333331174e-1)
+    y = p * r * r * r - f4(2.12194440e-4) * e - f4(0.5) * r * r
+    return r + y + f4(0.693359375) * e
+
+
+@_inline
+def _sigmoid(x: Any) -> Any:
+    return f4(1.0) / (f4(1.0) + _exp(-x))
+
+
+@_inline
+def _tanh(x: Any) -> Any:
+    return f4(1.0) - f4(2.0) / (f4(1.0) + _exp(f4(2.0) * x))
+
+
+@_compiled
+def _cell_row(g: Array, c_old: Array, keep: Any, c: Array, h: Array) -> None:
+    size = c.shape[0]
+    for j in range(size):
+        i = _sigmoid(g[j])
+        f = _sigmoid(g[size + j])
+        u = _tanh(g[2 * size + j])
+        o = _sigmoid(g[3 * size + j])
+        new = f * (keep * c_old[j]) + i * u
+        c[j] = new
+        h[j] = o * _tanh(new)
+        g[j] = i
+        g[size + j] = f
+        g[2 * size + j] = u
+        g[3 * size + j] = o
+
+
+@_compiled
+def cell_forward(g: Array, c_old: Array, keep: Array, c: Array, h: Array) -> None:
+    """One step of the LSTM's cell.
+
+    Args:
+        g: (B, 4H) sums of input and recurrence, gates i, f, u, o; replaced by the activated gates.
+        c_old: (B, H) the cell before; may be ``c`` itself.
+        keep: (B,) 0 where an episode starts (the old cell is forgotten), else 1.
+        c: (B, H) the new cell, written.
+        h: (B, H) the new output, written.
+    """
+    for b in range(g.shape[0]):
+        _cell_row(g[b], c_old[b], keep[b], c[b], h[b])
+
+
+@_compiled
+def _cell_back_row(
+    g: Array, c_old: Array, keep: Any, c: Array, dh: Array, dc: Array, dg: Array
+) -> None:
+    size = c.shape[0]
+    one = f4(1.0)
+    for j in range(size):
+        i = g[j]
+        f = g[size + j]
+        u = g[2 * size + j]
+        o = g[3 * size + j]
+        t = _tanh(c[j])
+        d = dc[j] + dh[j] * o * (one - t * t)
+        dg[j] = d * u * i * (one - i)
+        dg[size + j] = d * (keep * c_old[j]) * f * (one - f)
+        dg[2 * size + j] = d * i * (one - u * u)
+        dg[3 * size + j] = dh[j] * t * o * (one - o)
+        dc[j] = d * f * keep
+
+
+@_compiled
+def cell_backward(
+    g: Array, c_old: Array, keep: Array, c: Array, dh: Array, dc: Array, dg: Array
+) -> None:
+    """Gradient of :func:`cell_forward`.
+
+    Args:
+        g: (B, 4H) activated gates, as the forward pass left them.
+        c_old: (B, H) the cell before the step.
+        keep: (B,) as in the forward pass.
+        c: (B, H) the cell after the step.
+        dh: (B, H) gradient of h.
+        dc: (B, H) gradient of c; replaced by that of ``c_old``.
+        dg: (B, 4H) gradient of the gates' sums, written.
+    """
+    for b in range(g.shape[0]):
+        _cell_back_row(g[b], c_old[b], keep[b], c[b], dh[b], dc[b], dg[b])
+
+
+@_compiled
+def _nll_gradient_row(
+    mu: Array,
+    ls: Array,
+    y: Array,
+    a: Array,
+    pi_scale: Array,
+    r_scale: Array,
+    dlogits: Array,
+    dmu: Array,
+    dls: Array,
+) -> None:
+    """Second pass of :func:`_nll_row`; ``dlogits`` holds pi and ``a`` r, not yet normalised."""
+    size = y.shape[0]
+    mixtures = mu.shape[0] // size
+    for k in range(mixtures):
+        at = k * size
+        for j in range(size):
+            raw = ls[at + j]
+            sigma = min(max(raw, LOGSIGMA_MIN), LOGSIGMA_MAX)
+            inverse = _exp(-sigma)
+            d = (y[j] - mu[at + j]) * inverse
+            d = min(max(d, -RESIDUAL_MAX), RESIDUAL_MAX)
+            r = a[at + j] * r_scale[j]
+            dlogits[at + j] = dlogits[at + j] * pi_scale[j] - r
+            # A component without responsibility has no gradient, however far it lies.
+            dmu[at + j] = -r * d * inverse
+            dls[at + j] = r * (f4(1.0) - d * d) if sigma == raw else f4(0.0)
+
+
+@_compiled
+def _nll_row(
+    logits: Array,
+    mu: Array,
+    ls: Array,
+    y: Array,
+    scale: Any,
+    a: Array,
+    w: Array,
+    dlogits: Array,
+    dmu: Array,
+    dls: Array,
+) -> Any:
+    """NLL of one row, summed over Z, and its gradients times ``scale``. All (K·Z,), y (Z,)."""
+    size = y.shape[0]
+    mixtures = logits.shape[0] // size
+    m = w[:size]
+    s = w[size : 2 * size]
+    best = w[2 * size : 3 * size]
+    total = w[3 * size : 4 * size]
+    for j in range(size):
+        m[j] = logits[j]
+        best[j] = f4(-3e38)
+        s[j] = f4(0.0)
+        total[j] = f4(0.0)
+    for k in range(1, mixtures):
+        at = k * size
+        for j in range(size):
+            m[j] = max(m[j], logits[at + j])
+    for k in range(mixtures):
+        at = k * size
+        for j in range(size):
+            sigma = min(max(ls[at + j], LOGSIGMA_MIN), LOGSIGMA_MAX)
+            d = (y[j] - mu[at + j]) * _exp(-sigma)
+            d = min(max(d, -RESIDUAL_MAX), RESIDUAL_MAX)
+            x = logits[at + j] - m[j] - f4(0.5) * d * d - sigma
+            a[at + j] = x
+            best[j] = max(best[j], x)
+    for k in range(mixtures):
+        at = k * size
+        for j in range(size):
+            pi = _exp(logits[at + j] - m[j])
+            r = _exp(a[at + j] - best[j])
+            dlogits[at + j] = pi
+            a[at + j] = r
+            s[j] += pi
+            total[j] += r
+    for j in range(size):
+        m[j] = _log(s[j]) - best[j] - _log(total[j]) + HALF_LOG_2PI
+        s[j] = scale / s[j]
+        total[j] = scale / total[j]
+    _nll_gradient_row(mu, ls, y, a, s, total, dlogits, dmu, dls)
+    loss = 0.0
+    for j in range(size):
+        loss += m[j]
+    return loss
+
+
+@_compiled
+def mixture_nll(out: Array, y: Array, scale: Array, gradient: Array) -> Any:
+    """Σ scale · NLL over rows and dimensions, and its gradient in the same pass.
+
+    Args:
+        out: (N, 3·K·Z) logits, mu, log σ, each (K, Z).
+        y: (N, Z) targets.
+        scale: (N,) weight of a row; rows of weight 0 are not looked at.
+        gradient: (N, 3·K·Z), written.
+
+    Returns:
+        The weighted sum, float64.
+    """
+    part = out.shape[1] // 3
+    a = np.empty(part, np.float32)
+    w = np.empty(4 * y.shape[1], np.float32)
+    loss = 0.0
+    for n in range(out.shape[0]):
+        if scale[n] == f4(0.0):
+            gradient[n, :] = f4(0.0)
+            continue
+        row, grad = out[n], gradient[n]
+        nll = _nll_row(
+            row[:part],
+            row[part : 2 * part],
+            row[2 * part :],
+            y[n],
+            scale[n],
+            a,
+            w,
+            grad[:part],
+            grad[part : 2 * part],
+            grad[2 * part :],
+        )
+        loss += nll * scale[n]
+    return loss
+
+
+@_compiled
+def _sample_row(
+    logits: Array,
+    mu: Array,
+    ls: Array,
+    u: Array,
+    eps: Array,
+    inverse_tau: Any,
+    root_tau: Any,
+    w: Array,
+    z: Array,
+) -> None:
+    size = z.shape[0]
+    mixtures = logits.shape[0] // size
+    m = w[:size]
+    acc = w[size : 2 * size]
+    chosen_mu = w[2 * size : 3 * size]
+    chosen_ls = w[3 * size : 4 * size]
+    weights = w[4 * size :]
+    for j in range(size):
+        m[j] = logits[j]
+        acc[j] = f4(0.0)
+    for k in range(1, mixtures):
+        at = k * size
+        for j in range(size):
+            m[j] = max(m[j], logits[at + j])
+    for k in range(mixtures):
+        at = k * size
+        for j in range(size):
+            e = _exp((logits[at + j] - m[j]) * inverse_tau)
+            acc[j] += e
+            weights[at + j] = acc[j]
+    for j in range(size):
+        acc[j] *= u[j]
+        chosen_mu[j] = mu[j]
+        chosen_ls[j] = ls[j]
+    for k in range(1, mixtures):
+        at = k * size
+        for j in range(size):
+            beyond = weights[at - size + j] <= acc[j]
+            chosen_mu[j] = mu[at + j] if beyond else chosen_mu[j]
+            chosen_ls[j] = ls[at + j] if beyond else chosen_ls[j]
+    for j in range(size):
+        sigma = _exp(min(max(chosen_ls[j], LOGSIGMA_MIN), LOGSIGMA_MAX))
+        z[j] = chosen_mu[j] + sigma * eps[j] * root_tau
+
+
+@_compiled
+def mixture_sample(
+    out: Array, u: Array, eps: Array, row: NDArray[np.int64], tau: float, z: Array
+) -> None:
+    """Draw z from the mixture at temperature τ: logits / τ, noise × √τ (App. A.2, D.2).
+
+    Args:
+        out: (N, ≥3·K·Z) logits, mu, log σ, each (K, Z).
+        u: (S, Z) uniform in [0, 1): each dimension draws its own component.
+        eps: (S, Z) standard normal.
+        row: (N,) which row of ``u`` and ``eps`` a member uses.
+        tau: temperature > 0.
+        z: (N, Z), written.
+    """
+    size = z.shape[1]
+    part = w_size = out.shape[1] // (3 * size) * size
+    w = np.empty(4 * size + w_size, np.float32)
+    inverse, root = f4(1.0 / tau), f4(np.sqrt(tau))
+    for n in range(z.shape[0]):
+        o = out[n]
+        _sample_row(
+            o[:part],
+            o[part : 2 * part],
+            o[2 * part : 3 * part],
+            u[row[n]],
+            eps[row[n]],
+            inverse,
+            root,
+            w,
+            z[n],
+        )

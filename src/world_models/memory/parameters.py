@@ -1,0 +1,52 @@
+"""Parameters of M and of its training."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from world_models.schema import Parameters
+
+
+class MDNRNNParameters(Parameters):
+    """``<environment>.mdnrnn`` in ``params.yaml``; paper sections 2.2, App. A.2 and D.2."""
+
+    seed: Annotated[int, Field(ge=0, description="Seed of weights, batches and z's noise.")]
+    hidden_size: Annotated[
+        int, Field(ge=1, le=4096, description="Units of the LSTM (256 CarRacing, 512 TakeCover).")
+    ]
+    mixtures: Annotated[
+        int, Field(ge=1, le=64, description="Gaussians of each latent dimension (5).")
+    ]
+    restart: Annotated[
+        bool,
+        Field(description="The restart flag is an input and is predicted (TakeCover: true)."),
+    ]
+    reward_head: Annotated[
+        bool, Field(description="Predict the reward of a step too (an addition to the paper).")
+    ]
+    end_head: Annotated[
+        bool,
+        Field(description="Predict the episode's end without a restart input (an addition)."),
+    ]
+    restart_weight: Annotated[
+        float,
+        Field(gt=0, description="Weight of the cross-entropy where the episode ended (10)."),
+    ]
+    steps: Annotated[int, Field(ge=1, description="Gradient steps.")]
+    batch_size: Annotated[int, Field(ge=1, description="Sequences in a batch, over all devices.")]
+    sequence_length: Annotated[int, Field(ge=1, description="Steps in a sequence.")]
+    learning_rate: Annotated[float, Field(gt=0, le=1, description="Adam's rate at the start.")]
+    schedule: Annotated[
+        Literal["constant", "exponential", "cosine"],
+        Field(description="How the rate falls to final_learning_rate over the steps."),
+    ]
+    final_learning_rate: Annotated[
+        float, Field(gt=0, le=1, description="Adam's rate at the last step.")
+    ]
+    gradient_clip: Annotated[
+        float, Field(gt=0, description="Gradients are clipped to ± this, element by element (1).")
+    ]
+    validation_fraction: Annotated[
+        float, Field(gt=0, lt=1, description="Share of the episodes that is held out.")
+    ]
+    validate_every: Annotated[int, Field(ge=1, description="Gradient steps between validations.")]
