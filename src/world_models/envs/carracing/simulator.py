@@ -1,0 +1,111 @@
+"""Gymnasium's CarRacing-v3, seen as the paper's agent saw it: 64×64, without the dashboard."""
+
+import os
+import warnings
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from world_models.errors import EnvironmentMissingError, ParameterError
+
+# pygame's greeting would end up in every worker's output. No video driver is chosen: pictures are
+# drawn on surfaces in memory, and a window that somebody else opens in this process stays his.
+os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+try:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # SWIG's, in Box2D's own module
+        from gymnasium.envs.box2d import car_racing
+
+        from world_models.envs.carracing.physics import Game
+        from world_models.envs.carracing.renderer import Renderer
+        from world_models.envs.carracing.resample import SIZE, crop_and_resize
+except (ImportError, gymnasium.error.DependencyNotInstalled) as error:
+    raise EnvironmentMissingError(
+        f"CarRacing cannot start: {error}. It needs Box2D and pygame; "
+        'install them with: pip install swig "gymnasium[box2d]"'
+    ) from error
+
+CAP = 1000
+"""Steps after which an episode is truncated, as Gymnasium registers CarRacing-v3."""
+ACTION_SIZE = 3
+RENDERERS = ("fast", "gymnasium")
+
+Frame = NDArray[np.uint8]
+
+
+class CarRacing(gymnasium.Env[Frame, NDArray[np.float32]]):
+    """CarRacing-v3 with frames uint8 (64, 64, 3) and actions float32 (3,): steering, gas, brake.
+
+    A frame is Gymnasium's 96×96 picture, rows 0–83, resized by area (paper, section 3 and the
+    authors' code). Rewards, ends and the car are Gymnasium's, bit for bit, with either renderer.
+    The class truncates itself after ``CAP`` steps, so it needs no ``TimeLimit``.
+
+    Args:
+        renderer: "fast" draws the small frame alone; "gymnasium" shrinks Gymnasium's own picture.
+        render_mode: None, or "rgb_array" for Gymnasium's 400×600 picture, dashboard included.
+
+    Raises:
+        ParameterError: for another renderer or render mode.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": car_racing.FPS}  # noqa: RUF012
+
+    def __init__(self, renderer: str = "fast", render_mode: str | None = None) -> None:
+        if renderer not in RENDERERS:
+            raise ParameterError(
+                f'CarRacing has no renderer {renderer!r}: choose "fast" or "gymnasium"'
+            )
+        if render_mode not in (None, "rgb_array"):
+            raise ParameterError(
+                f'CarRacing has no render mode {render_mode!r}: choose None or "rgb_array"'
+            )
+        self.renderer = renderer
+        self.render_mode = render_mode
+        self._fast = Renderer() if renderer == "fast" else None
+        self.game = Game(render_mode) if self._fast else car_racing.CarRacing(render_mode)
+        self.action_space = self.game.action_space
+        self.observation_space = spaces.Box(0, 255, (SIZE, SIZE, 3), np.uint8)
+        self._steps = 0
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Frame, dict[str, Any]]:
+        """A new track; the same seed gives the same track and, with the same actions, episode."""
+        super().reset(seed=seed)
+        self.game.np_random = self.np_random
+        self._steps = 0
+        picture, info = self.game.reset(options=options)
+        if self._fast:
+            self._fast.begin(self.game)
+        return self._frame(picture), info
+
+    def step(self, action: NDArray[np.float32]) -> tuple[Frame, float, bool, bool, dict[str, Any]]:
+        """One fiftieth of a second."""
+        picture, reward, terminated, _, info = self.game.step(action)
+        self._steps += 1
+        truncated = self._steps >= CAP
+        return self._frame(picture), float(reward), bool(terminated), truncated, info
+
+    def _frame(self, picture: Frame | None) -> Frame:
+        if self._fast is None:
+            assert picture is not None
+            return crop_and_resize(picture)
+        frame = np.empty((SIZE, SIZE, 3), np.uint8)
+        self._fast.draw(self.game, frame)
+        return frame
+
+    def render(self) -> Any:
+        """Gymnasium's picture, uint8 (400, 600, 3), or None without a render mode."""
+        return self.game.render() if self.render_mode else None
+
+    def close(self) -> None:
+        """Nothing stays open: no window was shown."""
+        self.game.close()
+
+
+def create(renderer: str) -> gymnasium.Env[Frame, NDArray[np.float32]]:
+    """One simulator; renderer is "fast" or "gymnasium"."""
+    return CarRacing(renderer)
