@@ -1,0 +1,1 @@
+"""Speed, measured side by side against what people use today: ``make bench``."""
