@@ -1,0 +1,120 @@
+"""The real environment as C sees it: simulators, V and M, batched over the live episodes."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from world_models.envs.vector import Lockstep
+from world_models.memory.model import Memory
+from world_models.seeding import stream
+from world_models.vision.codec import Codec
+from world_models.worlds.world import BoolArray, FloatArray, Step
+
+IntArray = NDArray[np.intp]
+Latent = Literal["sample", "mean"]
+NOISE_BLOCK = 128
+"""Steps whose noise is drawn at once; the numbers do not depend on it."""
+
+
+class Reality:
+    """A :class:`~world_models.worlds.world.World` of simulators.
+
+    Follows the paper's rollout: C acts on (z_t, h_t), the simulator steps, then
+    h_{t+1} = M(z_t, a_t, h_t) and z_{t+1} = V(frame) (App. A.1). Features are [z], [z, h] or, in
+    Doom's order, [z, c, h]; with [z] alone M does not run.
+    """
+
+    def __init__(
+        self,
+        simulators: Lockstep,
+        codec: Codec,
+        memory: Memory | None,
+        *,
+        features: Literal["z", "zh", "zch"],
+        latent: Latent,
+    ) -> None:
+        """Put the parts together.
+
+        Args:
+            simulators: n of them; closed with this world.
+            codec: V.
+            memory: M; None if C sees z alone.
+            features: what C sees, in this order.
+            latent: whether z is sampled from V's (mu, logvar), by a stream that depends on the
+                episode's seed alone (the authors' code), or is mu.
+        """
+        assert (memory is None) == (features == "z"), "M runs if C sees its state, only then"
+        self._simulators, self._codec, self._memory = simulators, codec, memory
+        self._sampled = latent == "sample"
+        self.num_envs: int = simulators.num_envs
+        self.action_size = int(simulators.single_action_space.shape[0])
+        z, h = codec.z_size, memory.hidden_size if memory else 0
+        self.feature_size = z + h * (len(features) - 1)
+        # All that C may see of every member stands in one block; z, c and h are views into it.
+        self._block = np.zeros((self.num_envs, z + 2 * h), np.float32)
+        self._z, self._c, self._h = np.split(self._block, [z, z + h], axis=1)
+        self._seen = slice(None) if features == "zch" else np.r_[:z, z + h : self.feature_size + h]
+        self._live = np.zeros(0, np.bool_)
+        self._noise = np.empty((self.num_envs, NOISE_BLOCK, z), np.float32)
+
+    def reset(self, seeds: Sequence[int]) -> FloatArray:
+        """Start an episode for each seed, m ≤ num_envs; the first features, float32 (m, F)."""
+        m = len(seeds)
+        assert 0 < m <= self.num_envs, m
+        self._t, self._live = 0, np.ones(m, np.bool_)
+        self._block[:] = 0
+        self._streams = [stream(int(seed), "latent") for seed in seeds]
+        self._frames = self._simulators.reset(seed=[int(seed) for seed in seeds])[0]
+        self._look(np.arange(m))
+        return self._features()
+
+    def step(self, actions: FloatArray) -> Step:
+        """Act in all members; see :class:`~world_models.worlds.world.World`."""
+        self._frames, rewards, terminated, truncated, _ = self._simulators.step(actions)
+        self._live &= ~(terminated | truncated)
+        live = np.flatnonzero(self._live)
+        self._remember(live, actions)
+        self._t += 1
+        self._look(live)
+        return Step(self._features(), rewards, terminated, truncated)
+
+    def retire(self, mask: BoolArray) -> None:
+        """Let members stand still from now on; mask bool (m,)."""
+        self._simulators.retire(mask)
+        self._live &= ~mask
+
+    def close(self) -> None:
+        """Close the simulators."""
+        self._simulators.close()
+
+    def _features(self) -> FloatArray:
+        return self._block[: len(self._live), self._seen].copy()
+
+    def _remember(self, live: IntArray, actions: FloatArray) -> None:
+        """h_{t+1}, c_{t+1} = M(z_t, a_t, h_t, c_t) of the live members."""
+        if self._memory is None or not len(live):
+            return
+        starts = np.full(len(live), float(self._t == 0), np.float32)
+        self._h[live], self._c[live] = self._memory.advance(
+            self._z[live], actions[live], starts, self._h[live], self._c[live]
+        )
+
+    def _look(self, live: IntArray) -> None:
+        """Encode what the live members see now."""
+        if not len(live):
+            return
+        everyone = len(live) == len(self._frames)
+        mu, logvar = self._codec.encode(self._frames if everyone else self._frames[live])
+        if self._sampled:
+            mu = mu + np.exp(logvar / 2) * self._draw(live)
+        self._z[live] = mu
+
+    def _draw(self, live: IntArray) -> FloatArray:
+        """Standard normal noise of this step, float32 (live, Z), from each episode's stream."""
+        column = self._t % NOISE_BLOCK
+        if column == 0:
+            for i in live:
+                self._streams[i].standard_normal(dtype=np.float32, out=self._noise[i])
+        return self._noise[live, column]
