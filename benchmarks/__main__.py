@@ -18,7 +18,7 @@ COLUMNS = ("name", "ours", "peer", "unit", "ratio", "target", "met")
 
 
 def measured(module: str) -> list[dict[str, object]]:
-    """The lines of one module, measured in a process of its own: threads and caches start afresh."""
+    """The lines of one module, from a process of its own: threads and caches start afresh."""
     code = f"import json; from benchmarks import {module}; print(json.dumps({module}.measure()))"
     done = subprocess.run(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=False
