@@ -9,13 +9,15 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from world_models.engine import pickling
 from world_models.engine.api import Task
-from world_models.engine.states import Done, Failed, Unknown
+from world_models.engine.states import Done, Failed
 from world_models.errors import EngineError, UserError
 
 DEATHS = 3
 """A unit at which so many workers died is given up."""
 HANGS = 2
 """A unit that ran out of time so often is given up."""
+ALONE = 300.0
+"""Seconds to go on without any worker: a cluster's manager may be replacing them."""
 _TICK = 0.5  # seconds between two looks at the clock and at who is there
 
 W = TypeVar("W", bound=Hashable)
@@ -53,8 +55,7 @@ def spread(
         pool: the workers.
         task: what to do.
         units: what to do it on.
-        timeout: seconds after which a unit (with its worker's set-up) is held to hang, or for
-            which to wait for a first worker.
+        timeout: seconds after which a unit (with its worker's set-up) is held to hang.
 
     Raises:
         EngineError: a unit was given up, or there is no worker.
@@ -92,8 +93,11 @@ class _Run(Generic[W]):
             self._pool.send(worker, self._task, pickling.dumps(self._units[index]))
         if self._running:
             self._alone = time.monotonic()
-        elif time.monotonic() - self._alone > self._timeout:
-            raise EngineError(f"No worker came within {self._timeout:g} s. Start some.")
+        elif time.monotonic() - self._alone > ALONE:
+            raise EngineError(
+                f"All workers are gone, and none came within {ALONE:g} s. Start some, then run "
+                "the same command again."
+            )
 
     def collect(self) -> list[tuple[int, Any]]:
         done = []
@@ -112,13 +116,12 @@ class _Run(Generic[W]):
             self._pool.discard(worker, hung=False)
         self._running.clear()
 
-    def _settle(self, index: int, content: Failed | Unknown | Death) -> None:
+    def _settle(self, index: int, content: Failed | Death) -> None:
         if isinstance(content, Failed):
             if not isinstance(content.error, UserError):
                 content.error.add_note(f"In {self._name(index)}, on a worker:\n{content.trace}")
             raise content.error
-        reason = content.reason if isinstance(content, Death) else "it was started anew"
-        self._redo(index, self._deaths, DEATHS, f"lost its worker ({reason})")
+        self._redo(index, self._deaths, DEATHS, f"lost its worker ({content.reason})")
 
     def _give_up_overdue(self) -> None:
         now = time.monotonic()

@@ -26,11 +26,6 @@ class Failed:
     trace: str
 
 
-@dataclass(frozen=True)
-class Unknown:
-    """The worker does not know the task: it was started anew."""
-
-
 class _State:
     def __init__(self, content: bytes) -> None:
         self._content: bytes | None = content
@@ -56,10 +51,10 @@ def install(key: str, content: bytes) -> None:
 
 
 def perform(key: str, unit: bytes) -> bytes:
-    """Do one unit; the answer is a pickled ``Done``, ``Failed`` or ``Unknown``."""
+    """Do one unit; the answer is a pickled ``Done`` or ``Failed``, or empty: task unknown."""
     state = _STATES.get(key)
     if state is None:
-        return pickling.dumps(Unknown())
+        return b""
     try:
         return pickling.dumps(Done(state.perform(pickling.loads(unit))))
     except Exception as error:

@@ -1,0 +1,84 @@
+"""Units of work for the engine's tests: at the top of an importable module, as work must be."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from world_models.errors import InputError
+
+SETUPS = []
+
+
+class StubbornError(Exception):
+    """Cannot be unpickled: its constructor wants two arguments."""
+
+    def __init__(self, first, second):
+        super().__init__(f"{first} and {second}")
+
+
+def setup(payload):
+    SETUPS.append(payload)
+    return payload
+
+
+def setup_that_fails(payload):
+    raise ValueError(f"no {payload}")
+
+
+def multiply(matrix, seed):
+    vector = np.random.default_rng(seed).normal(size=matrix.shape[1]).astype(np.float32)
+    return matrix @ np.tanh(vector)
+
+
+def report(state, unit):
+    time.sleep(0.05)  # so that one worker cannot do all of it
+    return os.getpid(), len(SETUPS), "torch" in sys.modules, os.environ["OMP_NUM_THREADS"]
+
+
+def large(state, size):
+    return np.arange(size, dtype=np.float32)
+
+
+def fail(state, unit):
+    if unit == "user":
+        raise InputError("data is missing. Bring it back.")
+    if unit == "stubborn":
+        raise StubbornError(1, 2)
+    return 1 // unit
+
+
+def die_once(flag, unit):
+    """Unit 2 is killed the first time that it runs."""
+    if unit == 2 and not Path(flag).exists():
+        Path(flag).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return unit * 10
+
+
+def die(state, code):
+    if code:
+        os._exit(code)
+
+
+def hang_once(flag, unit):
+    if unit == 1 and not Path(flag).exists():
+        Path(flag).touch()
+        time.sleep(60)
+    return unit
+
+
+def hang(state, unit):
+    time.sleep(60)
+
+
+def hang_with_child(folder, unit):
+    """Leave both process ids in ``folder``, then sleep."""
+    child = subprocess.Popen(["sleep", "60"])
+    for pid in (os.getpid(), child.pid):
+        (Path(folder) / str(pid)).touch()
+    time.sleep(60)

@@ -1,0 +1,59 @@
+"""Execution settings come from the environment, and say what is wrong with it."""
+
+import os
+from dataclasses import replace
+
+import pytest
+
+from world_models.engine.kind import Kind, threads_fault
+from world_models.engine.settings import EngineSettings, open_engine, usable_cores
+from world_models.errors import UserError
+
+
+def test_defaults_are_all_usable_cores_and_no_cluster():
+    settings = EngineSettings.from_environment({})
+    assert settings == EngineSettings(len(os.sched_getaffinity(0)), None, 3600.0)
+    assert usable_cores() >= 1
+
+
+def test_values_are_read():
+    values = {"WORLD_MODELS_WORKERS": "3", "WORLD_MODELS_TIMEOUT": "1.5"}
+    values["WORLD_MODELS_SCHEDULER"] = "tcp://127.0.0.1:8786"
+    settings = EngineSettings.from_environment(values)
+    assert settings == EngineSettings(3, "tcp://127.0.0.1:8786", 1.5)
+
+
+@pytest.mark.parametrize("key", ["WORLD_MODELS_WORKERS", "WORLD_MODELS_TIMEOUT"])
+@pytest.mark.parametrize("value", ["0", "-1", "many", "nan", "inf"])
+def test_a_value_that_is_no_positive_number_is_told(key, value):
+    with pytest.raises(UserError, match=f"{key} = '{value}': give a number above 0"):
+        EngineSettings.from_environment({key: value})
+
+
+def test_a_scheduler_that_does_not_answer_is_told(monkeypatch):
+    monkeypatch.setattr("world_models.engine.cluster._CONNECT", 0.5)
+    settings = EngineSettings(1, "tcp://127.0.0.1:9", 10)
+    with pytest.raises(UserError, match=r"tcp://127.0.0.1:9.*no Dask scheduler answers"):
+        open_engine(settings).__enter__()
+
+
+def test_this_process_is_of_its_own_kind():
+    assert Kind.here().differences(Kind.here()) == []
+    assert any(name.startswith("numpy 2") for name in Kind.here().packages)
+
+
+def test_differences_name_what_differs_and_nothing_else():
+    here = Kind.here()
+    packages = ("numpy 1.0", *here.packages[1:])
+    (line,) = here.differences(replace(here, packages=packages))
+    assert line == f"packages: numpy 1.0 there, {here.packages[0]} here"
+    (line,) = here.differences(replace(here, cpu=(*here.cpu, "amx_bf16")))
+    assert line == "cpu: amx_bf16 there, – here"
+
+
+def test_more_than_one_thread_is_a_fault(monkeypatch):
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        monkeypatch.setenv(name, "1")
+    assert threads_fault() is None
+    monkeypatch.setenv("MKL_NUM_THREADS", "4")
+    assert threads_fault() == "MKL_NUM_THREADS must be 1"
