@@ -5,6 +5,10 @@ first-level cache and its exponentials run in vector registers. Everything that 
 product stays with torch. The same formulas as torch operations stand in ``cell.py`` and
 ``mixture.py``: for other devices and types, and as the reference that tests compare with.
 
+The loops are split so that each touches few arrays: LLVM proves at run time that they do not
+overlap, and gives up (and the loop runs 5 times slower) when that takes more than 8 comparisons.
+They run over whole slices: numba lets an index such as ``k * size + j`` be negative, and the test
+for that stops LLVM too.
 Kernels take and change plain arrays; rows are members of a batch, all are C-contiguous.
 """
 
@@ -119,6 +123,31 @@ def cell_forward(g: Array, c_old: Array, keep: Array, c: Array, h: Array) -> Non
 
 
 @_compiled
+def _cell_step_row(g: Array, keep: Any, c: Array, h: Array) -> None:
+    size = c.shape[0]
+    for j in range(size):
+        old = keep * c[j]
+        new = _sigmoid(g[size + j]) * old + _sigmoid(g[j]) * _tanh(g[2 * size + j])
+        c[j] = new
+        h[j] = _sigmoid(g[3 * size + j]) * _tanh(new)
+
+
+@_compiled
+def cell_step(g: Array, keep: Array, c: Array, x: Array, at: int) -> None:
+    """One step for inference: nothing is kept for a backward pass.
+
+    Args:
+        g: (B, 4H) the gates' sums, as in :func:`cell_forward`.
+        keep: (B,) as there.
+        c: (B, H) changed in place.
+        x: (B, at + H); h is written from column ``at``.
+        at: where h begins.
+    """
+    for b in range(g.shape[0]):
+        _cell_step_row(g[b], keep[b], c[b], x[b, at:])
+
+
+@_compiled
 def _cell_back_row(
     g: Array, c_old: Array, keep: Any, c: Array, dh: Array, dc: Array, dg: Array
 ) -> None:
@@ -158,87 +187,87 @@ def cell_backward(
 
 
 @_compiled
-def _nll_gradient_row(
-    mu: Array,
-    ls: Array,
-    y: Array,
-    a: Array,
-    pi_scale: Array,
-    r_scale: Array,
-    dlogits: Array,
-    dmu: Array,
-    dls: Array,
-) -> None:
-    """Second pass of :func:`_nll_row`; ``dlogits`` holds pi and ``a`` r, not yet normalised."""
-    size = y.shape[0]
-    mixtures = mu.shape[0] // size
-    for k in range(mixtures):
-        at = k * size
-        for j in range(size):
-            raw = ls[at + j]
-            sigma = min(max(raw, LOGSIGMA_MIN), LOGSIGMA_MAX)
-            inverse = _exp(-sigma)
-            d = (y[j] - mu[at + j]) * inverse
-            d = min(max(d, -RESIDUAL_MAX), RESIDUAL_MAX)
-            r = a[at + j] * r_scale[j]
-            dlogits[at + j] = dlogits[at + j] * pi_scale[j] - r
-            # A component without responsibility has no gradient, however far it lies.
-            dmu[at + j] = -r * d * inverse
-            dls[at + j] = r * (f4(1.0) - d * d) if sigma == raw else f4(0.0)
+def _raise_to(m: Array, x: Array) -> None:
+    for j in range(m.shape[0]):
+        m[j] = max(m[j], x[j])
 
 
 @_compiled
-def _nll_row(
-    logits: Array,
-    mu: Array,
-    ls: Array,
-    y: Array,
-    scale: Any,
-    a: Array,
-    w: Array,
-    dlogits: Array,
-    dmu: Array,
-    dls: Array,
-) -> Any:
-    """NLL of one row, summed over Z, and its gradients times ``scale``. All (K·Z,), y (Z,)."""
+def _residual(y: Array, mu: Array, ls: Array, logits: Array, m: Array, a: Array) -> None:
+    """Log of a component's weighted density, but for what all components share."""
+    for j in range(m.shape[0]):
+        sigma = min(max(ls[j], LOGSIGMA_MIN), LOGSIGMA_MAX)
+        d = (y[j] - mu[j]) * _exp(-sigma)
+        d = min(max(d, -RESIDUAL_MAX), RESIDUAL_MAX)
+        a[j] = logits[j] - m[j] - f4(0.5) * d * d - sigma
+
+
+@_compiled
+def _exp_sum(x: Array, m: Array, scale: Any, e: Array, total: Array) -> None:
+    for j in range(m.shape[0]):
+        e[j] = _exp((x[j] - m[j]) * scale)
+        total[j] += e[j]
+
+
+@_compiled
+def _dlogits(r: Array, r_scale: Array, pi_scale: Array, dlogits: Array) -> None:
+    for j in range(r.shape[0]):
+        r[j] *= r_scale[j]
+        dlogits[j] = dlogits[j] * pi_scale[j] - r[j]
+
+
+@_compiled
+def _dmu(y: Array, mu: Array, ls: Array, r: Array, dmu: Array) -> None:
+    for j in range(y.shape[0]):
+        inverse = _exp(-min(max(ls[j], LOGSIGMA_MIN), LOGSIGMA_MAX))
+        d = (y[j] - mu[j]) * inverse
+        dmu[j] = -r[j] * min(max(d, -RESIDUAL_MAX), RESIDUAL_MAX) * inverse
+
+
+@_compiled
+def _dls(y: Array, mu: Array, ls: Array, r: Array, dls: Array) -> None:
+    for j in range(y.shape[0]):
+        sigma = min(max(ls[j], LOGSIGMA_MIN), LOGSIGMA_MAX)
+        d = (y[j] - mu[j]) * _exp(-sigma)
+        d = min(max(d, -RESIDUAL_MAX), RESIDUAL_MAX)
+        dls[j] = r[j] * (f4(1.0) - d * d) if sigma == ls[j] else f4(0.0)
+
+
+@_compiled
+def _finish(pi: Array, r: Array, best: Array, scale: Any, nll: Array) -> None:
+    """NLL of each dimension; ``pi`` and ``r`` become what normalises the gradients."""
+    for j in range(nll.shape[0]):
+        nll[j] = _log(pi[j]) - best[j] - _log(r[j]) + HALF_LOG_2PI
+        pi[j] = scale / pi[j]
+        r[j] = scale / r[j]
+
+
+@_compiled
+def _nll_row(out: Array, y: Array, scale: Any, a: Array, w: Array, grad: Array) -> Any:
+    """NLL of one row, summed over Z, and its gradient times ``scale``."""
     size = y.shape[0]
-    mixtures = logits.shape[0] // size
-    m = w[:size]
-    s = w[size : 2 * size]
-    best = w[2 * size : 3 * size]
-    total = w[3 * size : 4 * size]
-    for j in range(size):
-        m[j] = logits[j]
-        best[j] = f4(-3e38)
-        s[j] = f4(0.0)
-        total[j] = f4(0.0)
-    for k in range(1, mixtures):
-        at = k * size
-        for j in range(size):
-            m[j] = max(m[j], logits[at + j])
-    for k in range(mixtures):
-        at = k * size
-        for j in range(size):
-            sigma = min(max(ls[at + j], LOGSIGMA_MIN), LOGSIGMA_MAX)
-            d = (y[j] - mu[at + j]) * _exp(-sigma)
-            d = min(max(d, -RESIDUAL_MAX), RESIDUAL_MAX)
-            x = logits[at + j] - m[j] - f4(0.5) * d * d - sigma
-            a[at + j] = x
-            best[j] = max(best[j], x)
-    for k in range(mixtures):
-        at = k * size
-        for j in range(size):
-            pi = _exp(logits[at + j] - m[j])
-            r = _exp(a[at + j] - best[j])
-            dlogits[at + j] = pi
-            a[at + j] = r
-            s[j] += pi
-            total[j] += r
-    for j in range(size):
-        m[j] = _log(s[j]) - best[j] - _log(total[j]) + HALF_LOG_2PI
-        s[j] = scale / s[j]
-        total[j] = scale / total[j]
-    _nll_gradient_row(mu, ls, y, a, s, total, dlogits, dmu, dls)
+    part = a.shape[0]
+    m, best, pi, total = w[:size], w[size : 2 * size], w[2 * size : 3 * size], w[3 * size :]
+    m[:] = out[:size]
+    best[:] = f4(-3e38)
+    pi[:] = f4(0.0)
+    total[:] = f4(0.0)
+    for k in range(size, part, size):
+        _raise_to(m, out[k : k + size])
+    for k in range(0, part, size):
+        logits, mu, ls = out[k:][:size], out[part + k :][:size], out[2 * part + k :][:size]
+        _residual(y, mu, ls, logits, m, a[k : k + size])
+        _raise_to(best, a[k : k + size])
+        _exp_sum(logits, m, f4(1.0), grad[k : k + size], pi)
+    for k in range(0, part, size):
+        _exp_sum(a[k : k + size], best, f4(1.0), a[k : k + size], total)
+    _finish(pi, total, best, scale, m)
+    for k in range(0, part, size):
+        mu, ls, r = out[part + k :][:size], out[2 * part + k :][:size], a[k : k + size]
+        _dlogits(r, total, pi, grad[k : k + size])
+        # A component without responsibility has no gradient, however far it lies.
+        _dmu(y, mu, ls, r, grad[part + k :][:size])
+        _dls(y, mu, ls, r, grad[2 * part + k :][:size])
     loss = 0.0
     for j in range(size):
         loss += m[j]
@@ -258,76 +287,51 @@ def mixture_nll(out: Array, y: Array, scale: Array, gradient: Array) -> Any:
     Returns:
         The weighted sum, float64.
     """
-    part = out.shape[1] // 3
-    a = np.empty(part, np.float32)
+    a = np.empty(out.shape[1] // 3, np.float32)
     w = np.empty(4 * y.shape[1], np.float32)
     loss = 0.0
     for n in range(out.shape[0]):
         if scale[n] == f4(0.0):
             gradient[n, :] = f4(0.0)
-            continue
-        row, grad = out[n], gradient[n]
-        nll = _nll_row(
-            row[:part],
-            row[part : 2 * part],
-            row[2 * part :],
-            y[n],
-            scale[n],
-            a,
-            w,
-            grad[:part],
-            grad[part : 2 * part],
-            grad[2 * part :],
-        )
-        loss += nll * scale[n]
+        else:
+            loss += scale[n] * _nll_row(out[n], y[n], scale[n], a, w, gradient[n])
     return loss
 
 
 @_compiled
+def _choose(below: Array, threshold: Array, x: Array, chosen: Array) -> None:
+    for j in range(x.shape[0]):
+        chosen[j] = x[j] if below[j] <= threshold[j] else chosen[j]
+
+
+@_compiled
+def _place(mu: Array, ls: Array, eps: Array, root_tau: Any, z: Array) -> None:
+    for j in range(z.shape[0]):
+        sigma = _exp(min(max(ls[j], LOGSIGMA_MIN), LOGSIGMA_MAX))
+        z[j] = mu[j] + sigma * eps[j] * root_tau
+
+
+@_compiled
 def _sample_row(
-    logits: Array,
-    mu: Array,
-    ls: Array,
-    u: Array,
-    eps: Array,
-    inverse_tau: Any,
-    root_tau: Any,
-    w: Array,
-    z: Array,
+    out: Array, part: int, u: Array, eps: Array, scale: Any, root_tau: Any, w: Array, z: Array
 ) -> None:
     size = z.shape[0]
-    mixtures = logits.shape[0] // size
-    m = w[:size]
-    acc = w[size : 2 * size]
-    chosen_mu = w[2 * size : 3 * size]
-    chosen_ls = w[3 * size : 4 * size]
-    weights = w[4 * size :]
-    for j in range(size):
-        m[j] = logits[j]
-        acc[j] = f4(0.0)
-    for k in range(1, mixtures):
-        at = k * size
-        for j in range(size):
-            m[j] = max(m[j], logits[at + j])
-    for k in range(mixtures):
-        at = k * size
-        for j in range(size):
-            e = _exp((logits[at + j] - m[j]) * inverse_tau)
-            acc[j] += e
-            weights[at + j] = acc[j]
-    for j in range(size):
-        acc[j] *= u[j]
-        chosen_mu[j] = mu[j]
-        chosen_ls[j] = ls[j]
-    for k in range(1, mixtures):
-        at = k * size
-        for j in range(size):
-            beyond = weights[at - size + j] <= acc[j]
-            chosen_mu[j] = mu[at + j] if beyond else chosen_mu[j]
-            chosen_ls[j] = ls[at + j] if beyond else chosen_ls[j]
-    for j in range(size):
-        sigma = _exp(min(max(chosen_ls[j], LOGSIGMA_MIN), LOGSIGMA_MAX))
-        z[j] = chosen_mu[j] + sigma * eps[j] * root_tau
+    m, acc, e = w[:size], w[size : 2 * size], w[2 * size : 3 * size]
+    mu, ls, below = w[3 * size : 4 * size], w[4 * size : 5 * size], w[5 * size :]
+    m[:] = out[:size]
+    acc[:] = f4(0.0)
+    for k in range(size, part, size):
+        _raise_to(m, out[k : k + size])
+    for k in range(0, part, size):
+        _exp_sum(out[k : k + size], m, scale, e, acc)
+        below[k : k + size] = acc
+    acc *= u
+    mu[:] = out[part : part + size]
+    ls[:] = out[2 * part : 2 * part + size]
+    for k in range(size, part, size):
+        _choose(below[k - size : k], acc, out[part + k :][:size], mu)
+        _choose(below[k - size : k], acc, out[2 * part + k :][:size], ls)
+    _place(mu, ls, eps, root_tau, z)
 
 
 @_compiled
@@ -337,27 +341,16 @@ def mixture_sample(
     """Draw z from the mixture at temperature τ: logits / τ, noise × √τ (App. A.2, D.2).
 
     Args:
-        out: (N, ≥3·K·Z) logits, mu, log σ, each (K, Z).
+        out: (N, ≥3·K·Z) logits, mu, log σ, each (K, Z), then less than 3·Z other columns.
         u: (S, Z) uniform in [0, 1): each dimension draws its own component.
         eps: (S, Z) standard normal.
         row: (N,) which row of ``u`` and ``eps`` a member uses.
         tau: temperature > 0.
-        z: (N, Z), written.
+        z: (N, ≥Z), the first Z columns are written.
     """
-    size = z.shape[1]
-    part = w_size = out.shape[1] // (3 * size) * size
-    w = np.empty(4 * size + w_size, np.float32)
-    inverse, root = f4(1.0 / tau), f4(np.sqrt(tau))
-    for n in range(z.shape[0]):
-        o = out[n]
-        _sample_row(
-            o[:part],
-            o[part : 2 * part],
-            o[2 * part : 3 * part],
-            u[row[n]],
-            eps[row[n]],
-            inverse,
-            root,
-            w,
-            z[n],
-        )
+    size = u.shape[1]
+    part = out.shape[1] // (3 * size) * size
+    w = np.empty(5 * size + part, np.float32)
+    scale, root = f4(1.0 / tau), f4(np.sqrt(tau))
+    for n in range(out.shape[0]):
+        _sample_row(out[n], part, u[row[n]], eps[row[n]], scale, root, w, z[n, :size])
