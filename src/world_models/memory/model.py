@@ -76,11 +76,14 @@ class Memory:
         self._dtype = network.dtype
         # One product for inputs, bias and recurrence; another for all heads and their biases.
         self._core = self._pack([network.w_x, network.bias[:, None], network.w_h])
-        heads = [network.mixture, network.restart, network.reward, network.end]
-        present = [head for head in heads if head is not None]
-        biases = torch.cat([head.bias for head in present])[:, None]
-        self._heads = self._pack([biases, torch.cat([head.weight for head in present])])
+        named = {"restart": network.restart, "reward": network.reward, "end": network.end}
+        scalars = {name: head for name, head in named.items() if head is not None}
+        heads = [network.mixture, *scalars.values()]
+        biases = torch.cat([head.bias for head in heads])[:, None]
+        self._heads = self._pack([biases, torch.cat([head.weight for head in heads])])
         self.outputs = int(self._heads.shape[1])
+        self.columns = {name: self.sizes.mixture_size + i for i, name in enumerate(scalars)}
+        """Where in :meth:`predict`'s result "restart", "reward" and "end" stand, those M has."""
 
     def _pack(self, parts: list[torch.Tensor]) -> torch.Tensor:
         return torch.cat(parts, dim=1).t().contiguous().to(self._dtype)
@@ -206,7 +209,7 @@ class Memory:
 
         Returns:
             A view, float32 (live, outputs): the mixture's logits, mu and log σ, each (K, Z), then
-            restart logit, mean reward and end logit as far as M has them.
+            what :attr:`columns` names.
         """
         rows = slice(live)
         out = work.out[rows]
