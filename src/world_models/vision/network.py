@@ -4,6 +4,8 @@ Everything that runs faster (:mod:`world_models.vision.fast`, :mod:`world_models
 computes the same function of the same parameters and is tested against this module.
 """
 
+from typing import Self
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -85,6 +87,11 @@ class VAE(nn.Module):
                 nn.init.zeros_(parameter)
             else:
                 nn.init.xavier_uniform_(parameter, generator=generator)
+
+    def channels_last(self) -> Self:
+        """Bring the weights' memory into channels-last order, in place; no value changes."""
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return self
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Map images float (n, 3, 64, 64) in 0–1 to (mu, logvar), each (n, Z)."""

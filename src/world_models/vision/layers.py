@@ -1,0 +1,272 @@
+"""V's layers as GEMMs between compiled data movements: fp32 on a CPU, any block of images.
+
+One layer object knows one formulation. ``operand`` is the weight in the form that its GEMMs take;
+``forward`` and ``backward`` work on one block of images, on the calling thread alone; the gradients
+of operand and bias are added to what is there, so that a caller may cut a batch as it likes.
+Images are float32 NHWC and contiguous (frames uint8 for the first layer); weights are in torch's
+channels-last format, as :class:`world_models.vision.fast.FastVAE` keeps them.
+"""
+
+import threading
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from world_models.vision import kernels, winograd3
+
+
+class Layer(Protocol):
+    """A convolution or transposed convolution with its bias and, but for the last, ReLU."""
+
+    block: int
+    """Images worked on at once: small enough for the caches, large enough for the GEMM."""
+
+    def operand(self, weight: Tensor) -> Tensor:
+        """Bring ``weight`` into the form that the GEMMs take."""
+
+    def weight_gradient(self, gradient: Tensor, weight: Tensor) -> Tensor:
+        """Bring the operand's gradient into the form of ``weight``."""
+
+    def output_shape(self, x: Tensor) -> tuple[int, ...]:
+        """Shape of the images that follow from ``x``."""
+
+    def forward(self, x: Tensor, operand: Tensor, bias: Tensor, y: Tensor) -> None:
+        """Write the layer's result for the block ``x`` to ``y``."""
+
+    def backward(
+        self, x: Tensor, dy: Tensor, operand: Tensor, dx: Tensor | None, doperand: Tensor
+    ) -> None:
+        """From dy, already masked by the ReLU: write ``dx`` if wanted, add to ``doperand``."""
+
+
+class Scratch(threading.local):
+    """Each thread's buffers, reused: the caches stay warm and no block allocates anything."""
+
+    def __init__(self) -> None:
+        self._buffers: dict[str, Tensor] = {}
+
+    def get(self, name: str, *shape: int) -> Tensor:
+        """The thread's buffer of that name in that shape, float32, with anything in it."""
+        size = torch.Size(shape).numel()
+        buffer = self._buffers.get(name)
+        if buffer is None or buffer.numel() < size:
+            self._buffers[name] = buffer = torch.empty(size)
+        return buffer[:size].view(shape)
+
+
+scratch = Scratch()
+
+
+def _last(weight: Tensor) -> Tensor:
+    """(A, B, k, k) as (A, k, k, B), contiguous: no copy if the weight is channels-last."""
+    return weight.detach().permute(0, 2, 3, 1).contiguous()
+
+
+class FirstConv:
+    """The convolution on pixels: columns of 48 straight from the bytes, one GEMM."""
+
+    block = 8
+
+    def operand(self, weight: Tensor) -> Tensor:
+        """(32, 3, 4, 4) → (32, 48)."""
+        return _last(weight).flatten(1)
+
+    def weight_gradient(self, gradient: Tensor, weight: Tensor) -> Tensor:
+        """(32, 48) → (32, 3, 4, 4)."""
+        return gradient.view(weight.shape[0], 4, 4, 3).permute(0, 3, 1, 2)
+
+    def output_shape(self, x: Tensor) -> tuple[int, ...]:
+        """(n, 64, 64, 3) → (n, 31, 31, 32)."""
+        return (len(x), 31, 31, 32)
+
+    def forward(self, x: Tensor, operand: Tensor, bias: Tensor, y: Tensor) -> None:
+        """Frames uint8 to max(conv + bias, 0)."""
+        rows = y.view(-1, 32)
+        torch.mm(_pixel_columns(x), operand.t(), out=rows)
+        kernels.bias_relu(rows.numpy(), bias.numpy())
+
+    def backward(
+        self, x: Tensor, dy: Tensor, operand: Tensor, dx: Tensor | None, doperand: Tensor
+    ) -> None:
+        """Gradient of the weights alone: pixels have none."""
+        assert dx is None, operand.shape
+        doperand.addmm_(dy.view(-1, 32).t(), _pixel_columns(x))
+
+
+def _pixel_columns(frames: Tensor) -> Tensor:
+    columns = scratch.get("columns", len(frames) * 961, 48)
+    kernels.pixels_to_columns(frames.numpy(), columns.numpy())
+    return columns
+
+
+class WinogradConv:
+    """A convolution of kernel 4 and stride 2 with ReLU, as F(2,2) over pixel phases."""
+
+    def __init__(self, block: int) -> None:
+        self.block = block
+
+    def operand(self, weight: Tensor) -> Tensor:
+        """(O, C, 4, 4) → (9, O, 4·C)."""
+        outputs, inputs = weight.shape[:2]
+        operand = torch.empty(9, outputs, 4 * inputs)
+        kernels.conv_weights(_last(weight).numpy(), operand.numpy())
+        return operand
+
+    def weight_gradient(self, gradient: Tensor, weight: Tensor) -> Tensor:
+        """(9, O, 4·C) → (O, C, 4, 4)."""
+        outputs, inputs = weight.shape[:2]
+        result = torch.empty(outputs, 4, 4, inputs)
+        kernels.conv_weights_gradient(gradient.numpy(), result.numpy())
+        return result.permute(0, 3, 1, 2)
+
+    def output_shape(self, x: Tensor) -> tuple[int, ...]:
+        """(n, H, H, C) → (n, (H − 2) / 2, (H − 2) / 2, 2·C): V doubles its channels each time."""
+        size = (x.shape[1] - 2) // 2
+        return (len(x), size, size, 2 * x.shape[3])
+
+    def forward(self, x: Tensor, operand: Tensor, bias: Tensor, y: Tensor) -> None:
+        """Images to max(conv + bias, 0)."""
+        tiles, products = self._buffers(x, operand)
+        kernels.conv_tiles(x.numpy(), tiles.numpy())
+        torch.bmm(tiles.transpose(0, 1), operand.transpose(1, 2), out=products.transpose(0, 1))
+        kernels.conv_outputs(products.numpy(), bias.numpy(), y.numpy())
+
+    def backward(
+        self, x: Tensor, dy: Tensor, operand: Tensor, dx: Tensor | None, doperand: Tensor
+    ) -> None:
+        """As :meth:`Layer.backward`; making the tiles again is cheaper than keeping them."""
+        assert dx is not None
+        tiles, products = self._buffers(x, operand)
+        kernels.conv_tiles(x.numpy(), tiles.numpy())
+        kernels.conv_outputs_gradient(dy.numpy(), products.numpy())
+        doperand.baddbmm_(products.permute(1, 2, 0), tiles.transpose(0, 1))
+        torch.bmm(products.transpose(0, 1), operand, out=tiles.transpose(0, 1))
+        kernels.conv_tiles_gradient(tiles.numpy(), dx.numpy())
+
+    def _buffers(self, x: Tensor, operand: Tensor) -> tuple[Tensor, Tensor]:
+        rows = len(x) * ((x.shape[1] - 2) // 4) ** 2
+        tiles = scratch.get("tiles", rows, 9, operand.shape[2])
+        return tiles, scratch.get("products", rows, 9, operand.shape[1])
+
+
+class WinogradDeconv:
+    """A transposed convolution of kernel 6 and stride 2 with ReLU, as F(3,3) over output phases."""
+
+    block = 4
+
+    def operand(self, weight: Tensor) -> Tensor:
+        """(C, O, 6, 6) → (25, C, 4·O)."""
+        inputs, outputs = weight.shape[:2]
+        operand = torch.empty(25, inputs, 4 * outputs)
+        winograd3.deconv_weights(_last(weight).numpy(), operand.numpy())
+        return operand
+
+    def weight_gradient(self, gradient: Tensor, weight: Tensor) -> Tensor:
+        """(25, C, 4·O) → (C, O, 6, 6)."""
+        inputs, outputs = weight.shape[:2]
+        result = torch.empty(inputs, 6, 6, outputs)
+        winograd3.deconv_weights_gradient(gradient.numpy(), result.numpy())
+        return result.permute(0, 3, 1, 2)
+
+    def output_shape(self, x: Tensor) -> tuple[int, ...]:
+        """(n, H, H, C) → (n, 2·H + 4, 2·H + 4, C / 2); H + 2 is a multiple of 3."""
+        size = 2 * x.shape[1] + 4
+        return (len(x), size, size, x.shape[3] // 2)
+
+    def forward(self, x: Tensor, operand: Tensor, bias: Tensor, y: Tensor) -> None:
+        """Images to max(deconv + bias, 0)."""
+        tiles, products = self._buffers(x, operand)
+        winograd3.deconv_tiles(x.numpy(), tiles.numpy())
+        torch.bmm(tiles.transpose(0, 1), operand, out=products.transpose(0, 1))
+        winograd3.deconv_outputs(products.numpy(), bias.numpy(), y.numpy())
+
+    def backward(
+        self, x: Tensor, dy: Tensor, operand: Tensor, dx: Tensor | None, doperand: Tensor
+    ) -> None:
+        """As :meth:`Layer.backward`."""
+        assert dx is not None
+        tiles, products = self._buffers(x, operand)
+        winograd3.deconv_tiles(x.numpy(), tiles.numpy())
+        winograd3.deconv_outputs_gradient(dy.numpy(), products.numpy())
+        doperand.baddbmm_(tiles.permute(1, 2, 0), products.transpose(0, 1))
+        torch.bmm(products.transpose(0, 1), operand.transpose(1, 2), out=tiles.transpose(0, 1))
+        winograd3.deconv_tiles_gradient(tiles.numpy(), dx.numpy())
+
+    def _buffers(self, x: Tensor, operand: Tensor) -> tuple[Tensor, Tensor]:
+        rows = len(x) * ((x.shape[1] + 2) // 3) ** 2
+        tiles = scratch.get("tiles", rows, 25, operand.shape[1])
+        return tiles, scratch.get("products", rows, 25, operand.shape[2])
+
+
+class FoldedDeconv:
+    """The transposed convolution of kernel 5 with ReLU: one GEMM, its columns folded."""
+
+    block = 8
+
+    def operand(self, weight: Tensor) -> Tensor:
+        """(C, O, 5, 5) → (C, 25·O)."""
+        return _last(weight).flatten(1)
+
+    def weight_gradient(self, gradient: Tensor, weight: Tensor) -> Tensor:
+        """(C, 25·O) → (C, O, 5, 5)."""
+        return gradient.view(len(weight), 5, 5, -1).permute(0, 3, 1, 2)
+
+    def output_shape(self, x: Tensor) -> tuple[int, ...]:
+        """(n, H, H, C) → (n, 2·H + 3, 2·H + 3, C / 2)."""
+        size = 2 * x.shape[1] + 3
+        return (len(x), size, size, x.shape[3] // 2)
+
+    def forward(self, x: Tensor, operand: Tensor, bias: Tensor, y: Tensor) -> None:
+        """Images to max(deconv + bias, 0)."""
+        rows = x.view(-1, x.shape[3])
+        columns = scratch.get("columns", len(rows), operand.shape[1])
+        torch.mm(rows, operand, out=columns)
+        kernels.fold(columns.numpy(), bias.numpy(), y.numpy())
+
+    def backward(
+        self, x: Tensor, dy: Tensor, operand: Tensor, dx: Tensor | None, doperand: Tensor
+    ) -> None:
+        """As :meth:`Layer.backward`."""
+        assert dx is not None
+        rows = x.view(-1, x.shape[3])
+        columns = scratch.get("columns", len(rows), operand.shape[1])
+        kernels.unfold(dy.numpy(), columns.numpy())
+        doperand.addmm_(rows.t(), columns)
+        torch.mm(columns, operand.t(), out=dx.view(rows.shape))
+
+
+class LastDeconv:
+    """The transposed convolution to pixels, without activation: a GEMM, folded plane by plane."""
+
+    block = 2
+
+    def operand(self, weight: Tensor) -> Tensor:
+        """(32, 3, 6, 6) → (32, 108)."""
+        return _last(weight).flatten(1)
+
+    def weight_gradient(self, gradient: Tensor, weight: Tensor) -> Tensor:
+        """(32, 108) → (32, 3, 6, 6)."""
+        return gradient.view(len(weight), 6, 6, 3).permute(0, 3, 1, 2)
+
+    def output_shape(self, x: Tensor) -> tuple[int, ...]:
+        """(n, 30, 30, 32) → (n, 64, 64, 3)."""
+        return (len(x), 64, 64, 3)
+
+    def forward(self, x: Tensor, operand: Tensor, bias: Tensor, y: Tensor) -> None:
+        """Images to deconv + bias."""
+        rows = x.view(-1, 32)
+        columns = scratch.get("columns", 108, len(rows))
+        torch.mm(operand.t(), rows.t(), out=columns)
+        kernels.fold_planes(columns.numpy(), bias.numpy(), y.numpy())
+
+    def backward(
+        self, x: Tensor, dy: Tensor, operand: Tensor, dx: Tensor | None, doperand: Tensor
+    ) -> None:
+        """As :meth:`Layer.backward`."""
+        assert dx is not None
+        rows = x.view(-1, 32)
+        columns = scratch.get("columns", 108, len(rows))
+        kernels.unfold_planes(dy.numpy(), columns.numpy())
+        doperand.addmm_(rows.t(), columns.t())
+        torch.mm(columns.t(), operand.t(), out=dx.view(rows.shape))
