@@ -3,6 +3,7 @@
 Reads V and M; writes ``models/<env>/controller``, the history of generations as CSV and a plot.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ from world_models.worlds import arena
 from world_models.worlds.arena import ArenaPlan, Bout
 from world_models.worlds.build import DreamPlan, Plan, RealityPlan
 from world_models.worlds.episodes import Outcomes
+from world_models.worlds.world import CAPS
 
 HISTORY = "history.safetensors"
 """Name in the scratch."""
@@ -41,6 +43,7 @@ def run(
     """Evolve C, from where an interrupted run was."""
     codec = Codec.load(inputs["vae"].path, context.environment)
     memory = Memory.load(inputs["mdnrnn"].path, context.environment)
+    memory.check(codec.z_size)
     spec = controller_spec(context.environment, parameters.features, parameters.hidden)
     sizes = Sizes(codec.z_size, memory.hidden_size, memory.action_size)
     evolution = _resume(parameters, count(spec, sizes), context)
@@ -78,6 +81,7 @@ def _world_plan(
             num_envs=parameters.batch,
             features=parameters.features,
             tau=parameters.tau,
+            cap=CAPS[environment],
             mdnrnn=memory.payload(),
         )
     assert parameters.renderer is not None
@@ -149,13 +153,14 @@ def _generations(
     with progress(parameters.generations, title, done=done) as bar:
         for number in evolution.generations(fitness):
             context.scratch.save(HISTORY, tensors.to_bytes(evolution.history.arrays()))
-            row = _rows(evolution)[-1]
+            row = _last_row(evolution)
             context.tracker.log_metrics(_metrics(row), step=number)
             bar.advance(1, note=_note(row, evolution.best))
 
 
-def _rows(evolution: Evolution) -> list[dict[str, float]]:
-    return evolution.history.table(evolution.sigmas).to_dict("records")
+def _last_row(evolution: Evolution) -> dict[str, float]:
+    row = evolution.history.table(evolution.sigmas).iloc[-1]
+    return {str(name): float(value) for name, value in row.items()}
 
 
 def _metrics(row: Mapping[str, float]) -> dict[str, float]:
@@ -200,7 +205,8 @@ def _write(
     ) as folder:
         controller.save(folder)
     _report(evolution.history.table(evolution.sigmas), outputs.reports, context)
-    atomic.write_json(outputs.metrics, metrics)
+    text = json.dumps(metrics, indent=2, sort_keys=True) + "\n"
+    atomic.write(outputs.metrics, text.encode())
 
 
 def _report(table: pd.DataFrame, reports: Path, context: Context) -> None:

@@ -60,12 +60,14 @@ class DreamPlan:
         num_envs: dreams in lockstep at most.
         features: what C sees.
         tau: temperature.
+        cap: steps after which a dream is truncated.
         mdnrnn: M's payload, with the first frames that dreams start from.
     """
 
     num_envs: int
     features: Features
     tau: float
+    cap: int
     mdnrnn: Payload
 
     def build(self) -> World:
@@ -75,6 +77,7 @@ class DreamPlan:
             num_envs=self.num_envs,
             features=self.features,
             tau=self.tau,
+            cap=self.cap,
         )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from world_models.envs.vector import Lockstep
-from world_models.memory.model import Memory
+from world_models.memory.model import Memory, MemoryState
 from world_models.seeding import stream
 from world_models.vision.codec import Codec
 from world_models.worlds.world import BoolArray, FloatArray, Step
@@ -96,9 +96,10 @@ class Reality:
         """h_{t+1}, c_{t+1} = M(z_t, a_t, h_t, c_t) of the live members."""
         if self._memory is None or not len(live):
             return
-        starts = np.full(len(live), float(self._t == 0), np.float32)
-        self._h[live], self._c[live] = self._memory.advance(
-            self._z[live], actions[live], starts, self._h[live], self._c[live]
+        starts = np.ones(len(live), np.bool_) if self._t == 0 else None
+        before = MemoryState(self._h[live], self._c[live])
+        self._h[live], self._c[live] = self._memory.step(
+            self._z[live], actions[live], before, starts
         )
 
     def _look(self, live: IntArray) -> None:
@@ -108,7 +109,7 @@ class Reality:
         everyone = len(live) == len(self._frames)
         mu, logvar = self._codec.encode(self._frames if everyone else self._frames[live])
         if self._sampled:
-            mu = mu + np.exp(logvar / 2) * self._draw(live)
+            mu = mu + np.exp(np.float32(0.5) * logvar) * self._draw(live)
         self._z[live] = mu
 
     def _draw(self, live: IntArray) -> FloatArray:

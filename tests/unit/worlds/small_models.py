@@ -1,0 +1,30 @@
+"""Small V and M with random weights, for tests of what is built around them."""
+
+import numpy as np
+import torch
+
+from world_models.memory.model import Initial, Memory
+from world_models.memory.network import MDNRNN, Sizes
+from world_models.vision.codec import Codec
+from world_models.vision.network import VAE
+
+Z, H = 8, 16
+
+
+def make_vae():
+    torch.manual_seed(1)
+    return VAE(Z)
+
+
+def make_mdnrnn(restart=False):
+    torch.manual_seed(2)
+    return MDNRNN(Sizes(Z, 3, H, 5, restart, reward_head=False, end_head=False))
+
+
+def make_codec():
+    return Codec(make_vae())
+
+
+def make_memory(restart=False):
+    first = np.zeros((2, Z), np.float32)
+    return Memory(make_mdnrnn(restart), Initial(first, first))
