@@ -14,33 +14,43 @@ from numpy.typing import NDArray
 
 from world_models.envs.carracing.raster import (
     COLUMNS,
-    LATTICE,
+    LATTICE_COLUMNS,
+    LATTICE_ROWS,
     ROWS,
     WIDTH,
     fill_outlined,
     fill_plain,
 )
-from world_models.envs.carracing.resample import SIZE, area_weights, average_blocks, shrink
+from world_models.envs.carracing.resample import (
+    SIZE,
+    THIRDS,
+    area_weights,
+    average_blocks,
+    pack,
+    shrink,
+)
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 Frame = NDArray[np.uint8]
 
-_OUTSIDE, _FIELD, _GRASS, _ROAD, _WHITE, _RED, _HULL, _TYRE, _RIM = 0, 1, 2, 3, 6, 7, 8, 9, 10
 _COLORS = (
-    (0, 0, 0),
-    (102, 204, 102),
-    (102, 230, 102),
-    (102, 102, 102),
+    (0, 0, 0),  # outside the field, tyres
+    (102, 204, 102),  # field
+    (102, 230, 102),  # grass
+    (102, 102, 102),  # road, and the two tints that it has until the car touches it
     (104, 104, 104),
     (107, 107, 107),
     (255, 255, 255),
     (255, 0, 0),
-    (204, 0, 0),
-    (0, 0, 0),
-    (77, 77, 77),
+    (204, 0, 0),  # hull
+    (77, 77, 77),  # the patch that turns with a wheel
 )
+_BLACK, _FIELD, _GRASS, _ROAD, _WHITE, _RED, _HULL, _RIM = 0, 1, 2, 3, 6, 7, 8, 9
+_ROAD_LEVEL = 102
 _DARKENING = 2
-"""pygame's smoothscale truncates twice, so that every color of 2 and more comes out 2 lower."""
+"""pygame's smoothscale truncates twice, so that every level of 2 and more comes out 2 lower."""
+
 _ZOOM_START = 0.1 * car_racing.SCALE
 _ZOOM = car_racing.ZOOM * car_racing.SCALE
 _PLAYFIELD = car_racing.PLAYFIELD
@@ -48,146 +58,115 @@ _FLIP = car_racing.WINDOW_H - 1
 _CENTRE_X, _CENTRE_Y = car_racing.WINDOW_W / 2, car_racing.WINDOW_H / 4
 _REACH = math.hypot(WIDTH / 2, car_racing.WINDOW_H - _CENTRE_Y) + 2
 """No pixel that is seen lies farther from the car than this."""
-_HALF_W = car_dynamics.WHEEL_W * car_dynamics.SIZE
+_WHEEL_W = car_dynamics.WHEEL_W * car_dynamics.SIZE
 _WHEEL_R = car_dynamics.WHEEL_R * car_dynamics.SIZE
+_RIM_ANGLE = 1.2
 
 
-def _grass() -> Floats:
-    """Gymnasium's grass patches, float64 (400, 4, 2)."""
+def _ground() -> Floats:
+    """The field, then Gymnasium's grass patches, float64 (401, 4, 2)."""
     d = car_racing.GRASS_DIM
-    corner = np.array([(1, 0), (0, 0), (0, 1), (1, 1)]) * d
+    field = np.array([[(1, 1), (1, -1), (-1, -1), (-1, 1)]]) * _PLAYFIELD
+    patch = np.array([(1, 0), (0, 0), (0, 1), (1, 1)]) * d
     places = [(d * x, d * y) for x in range(-20, 20, 2) for y in range(-20, 20, 2)]
-    return np.array(places)[:, None, :] + corner
+    return np.concatenate([field, np.array(places)[:, None, :] + patch])
 
 
-_FIELD_POLYGON = np.array([(1, 1), (1, -1), (-1, -1), (-1, 1)]) * _PLAYFIELD
-_GRASS_POLYGONS = _grass()
+_GROUND = _ground()
+_GROUND_COLORS = np.array([_FIELD] + [_GRASS] * (len(_GROUND) - 1))
 
 
-@njit(cache=True, inline="always")
-def _project(view: Floats, polygon: Floats, px: Any, py: Any) -> None:
-    """World to whole pixels of the surface, truncated as pygame does, before the flip."""
+@njit(cache=True)
+def _look(x: float, y: float, angle: float, t: float) -> tuple[float, float, float, float, float]:
+    """Gymnasium's camera: zoom times cosine and sine, translation, and its reach in metres."""
+    zoom = _ZOOM_START * max(1.0 - t, 0.0) + _ZOOM * min(t, 1.0)
+    c, s = zoom * math.cos(-angle), zoom * math.sin(-angle)
+    return c, s, _CENTRE_X - (c * x - s * y), _CENTRE_Y - (s * x + c * y), _REACH / zoom
+
+
+@njit(cache=True)
+def _project(view, polygon, points):  # type: ignore[no-untyped-def]
+    """World to whole pixels of the surface, truncated as pygame does, then flipped."""
+    c, s, right, up, _ = view
     for i in range(len(polygon)):
         x, y = polygon[i, 0], polygon[i, 1]
-        px[i] = int(view[0] * x - view[1] * y + view[2])
-        py[i] = int(view[1] * x + view[0] * y + view[3])
+        points[i, 0] = int(c * x - s * y + right)
+        points[i, 1] = _FLIP - int(s * x + c * y + up)
 
 
 @njit(cache=True)
-def _near(view: Floats, polygon: Floats) -> bool:
-    """Whether a quadrilateral can be in sight: its first corner is, or its diagonal reaches."""
-    x, y = polygon[0, 0] - view[4], polygon[0, 1] - view[5]
-    reach = view[6] + abs(polygon[2, 0] - polygon[0, 0]) + abs(polygon[2, 1] - polygon[0, 1])
-    return bool(x * x + y * y < reach * reach)
+def _draw_world(view, x, y, world, lattice, spans):  # type: ignore[no-untyped-def]
+    """The polygons that do not move, as ``Renderer.begin`` orders them."""
+    polygons, circles, colors, tile_of, tile_colors = world
+    inside = max(abs(x), abs(y)) < _PLAYFIELD - view[4]  # nothing but the field is behind the rest
+    lattice[:] = _FIELD if inside else _BLACK
+    points = np.empty((4, 2), np.int32)
+    for i in range(1 if inside else 0, len(polygons)):
+        dx, dy = circles[i, 0] - x, circles[i, 1] - y
+        reach = circles[i, 2] + view[4]
+        if dx * dx + dy * dy > reach * reach:
+            continue
+        color = colors[i]
+        if tile_of[i] >= 0:
+            color += (int(tile_colors[tile_of[i], 0]) - _ROAD_LEVEL) // 2
+        _project(view, polygons[i], points)
+        fill_outlined(lattice, spans, points, color)
 
 
 @njit(cache=True)
-def _outlined(view: Floats, lattice: Any, spans: Any, polygon: Floats, color: int) -> None:
-    px, py = np.empty(4, np.int64), np.empty(4, np.int64)
-    _project(view, polygon, px, py)
-    for i in range(4):
-        py[i] = _FLIP - py[i]
-    fill_outlined(lattice, spans, px, py, color)
-
-
-@njit(cache=True)
-def _draw_ground(view: Floats, lattice: Any, spans: Any, field: Floats, grass: Floats) -> None:
-    margin = _PLAYFIELD - view[6]
-    if abs(view[4]) < margin and abs(view[5]) < margin:
-        lattice[:] = _FIELD
-    else:
-        lattice[:] = _OUTSIDE
-        _outlined(view, lattice, spans, field, _FIELD)
-    for patch in grass:
-        if _near(view, patch):
-            _outlined(view, lattice, spans, patch, _GRASS)
-
-
-@njit(cache=True)
-def _draw_road(
-    view: Floats, lattice: Any, spans: Any, tiles: Floats, colors: Floats, kerbs: Floats, of: Any
-) -> None:
-    m = 0
-    for i in range(len(tiles)):
-        if _near(view, tiles[i]):
-            tint = int(colors[i, 0]) - 102
-            _outlined(view, lattice, spans, tiles[i], _ROAD + tint // 2)
-        if m < len(of) and of[m] == i:
-            if _near(view, kerbs[m]):
-                _outlined(view, lattice, spans, kerbs[m], _WHITE if i % 2 == 0 else _RED)
-            m += 1
-
-
-@njit(cache=True)
-def _plain(view: Floats, body: Floats, lattice: Any, polygon: Floats, color: int) -> None:
-    """A polygon fixed to a body at (x, y, angle)."""
-    n = len(polygon)
-    world = np.empty((n, 2))
-    c, s = math.cos(body[2]), math.sin(body[2])
-    for i in range(n):
-        x, y = polygon[i, 0], polygon[i, 1]
-        world[i, 0] = c * x - s * y + body[0]
-        world[i, 1] = s * x + c * y + body[1]
-    px, py = np.empty(n, np.int64), np.empty(n, np.int64)
-    _project(view, world, px, py)
-    for i in range(n):
-        py[i] = _FLIP - py[i]
-    fill_plain(lattice, px, py, color)
-
-
-@njit(cache=True)
-def _rim(phase: float, polygon: Floats) -> bool:
-    """The grey patch that turns with the wheel; False where it is hidden."""
-    s1, s2 = math.sin(phase), math.sin(phase + 1.2)
+def _rim(phase: float, polygon: Floats) -> int:
+    """Shape the grey patch that turns with the wheel; its number of corners, 0 if hidden."""
+    s1, s2 = math.sin(phase), math.sin(phase + _RIM_ANGLE)
     if s1 > 0 and s2 > 0:
-        return False
-    c1, c2 = math.cos(phase), math.cos(phase + 1.2)
+        return 0
+    c1, c2 = math.cos(phase), math.cos(phase + _RIM_ANGLE)
     if s1 > 0:
         c1 = np.sign(c1)
     if s2 > 0:
         c2 = np.sign(c2)
-    polygon[0, 0], polygon[0, 1] = -_HALF_W, _WHEEL_R * c1
-    polygon[1, 0], polygon[1, 1] = _HALF_W, _WHEEL_R * c1
-    polygon[2, 0], polygon[2, 1] = _HALF_W, _WHEEL_R * c2
-    polygon[3, 0], polygon[3, 1] = -_HALF_W, _WHEEL_R * c2
-    return True
+    for i in range(4):
+        polygon[i, 0] = _WHEEL_W if i in (1, 2) else -_WHEEL_W
+        polygon[i, 1] = _WHEEL_R * (c1 if i < 2 else c2)
+    return 4
 
 
 @njit(cache=True)
-def _draw_car(
-    view: Floats, lattice: Any, bodies: Floats, wheel: Floats, hull: Floats, sizes: Any
-) -> None:
-    rim = np.empty((4, 2))
-    for i in range(1, 5):
-        _plain(view, bodies[i], lattice, wheel, _TYRE)
-        if _rim(bodies[i, 3], rim):
-            _plain(view, bodies[i], lattice, rim, _RIM)
-    for i in range(len(sizes)):
-        _plain(view, bodies[0], lattice, hull[i, : sizes[i]], _HULL)
+def _draw_car(view, car, shapes, sizes, lattice):  # type: ignore[no-untyped-def]
+    """Wheels, each followed by its patch, then the hull's parts; car is ``Renderer._pose``."""
+    moved, points = np.empty((8, 2)), np.empty((8, 2), np.int32)
+    rim = np.empty((8, 2))
+    for part in range(8 + len(sizes) - 1):
+        wheel = part // 2 + 1 if part < 8 else 0
+        shape, color = shapes[max(part - 7, 0)], _HULL if part >= 8 else _BLACK
+        n = sizes[max(part - 7, 0)]
+        if part < 8 and part % 2:
+            shape, n, color = rim, _rim(car[14 + wheel], rim), _RIM
+        px, py, angle = car[3 * wheel], car[3 * wheel + 1], car[3 * wheel + 2]
+        c, s = math.cos(angle), math.sin(angle)
+        for i in range(n):
+            moved[i, 0] = c * shape[i, 0] - s * shape[i, 1] + px
+            moved[i, 1] = s * shape[i, 0] + c * shape[i, 1] + py
+        if n:
+            _project(view, moved[:n], points)
+            fill_plain(lattice, points[:n], color)
 
 
 @njit(cache=True)
-def _camera(x: float, y: float, angle: float, t: float) -> Floats:
-    """Rotation times zoom, translation, then the car's place and how far one sees, in metres."""
-    zoom = _ZOOM_START * max(1.0 - t, 0.0) + _ZOOM * min(t, 1.0)
-    c, s = zoom * math.cos(-angle), zoom * math.sin(-angle)
-    view = np.empty(7)
-    view[0], view[1] = c, s
-    view[2] = _CENTRE_X - (c * x - s * y)
-    view[3] = _CENTRE_Y - (s * x + c * y)
-    view[4], view[5], view[6] = x, y, _REACH / zoom
-    return view
+def _draw(t, car, world, shapes, sizes, buffers, resampling, out):  # type: ignore[no-untyped-def]
+    lattice, spans, blocks = buffers
+    palette, weights, starts = resampling
+    view = _look(car[0], car[1], car[2], t)
+    _draw_world(view, car[0], car[1], world, lattice, spans)
+    _draw_car(view, car, shapes, sizes, lattice)
+    average_blocks(lattice, palette, blocks)
+    shrink(blocks, weights, starts, out)
 
 
-@njit(cache=True)
-def _draw(t, bodies, road, car, ground, buffers, resampling, out):  # type: ignore[no-untyped-def]
-    lattice, spans, planes = buffers
-    view = _camera(bodies[0, 0], bodies[0, 1], bodies[0, 2], t)
-    _draw_ground(view, lattice, spans, ground[0], ground[1])
-    _draw_road(view, lattice, spans, road[0], road[1], road[2], road[3])
-    _draw_car(view, lattice, bodies, car[0], car[1], car[2])
-    average_blocks(lattice, resampling[0], planes)
-    shrink(planes, resampling[1], resampling[2], out)
+def _circles(polygons: Floats) -> Floats:
+    """Circles around the polygons: x, y and radius, float64 (n, 3)."""
+    centres = polygons.mean(axis=1)
+    radii = np.linalg.norm(polygons - centres[:, None], axis=2).max(axis=1)
+    return np.column_stack([centres, radii])
 
 
 class Renderer:
@@ -195,47 +174,58 @@ class Renderer:
 
     def __init__(self) -> None:
         self._buffers = (
-            np.zeros(LATTICE, np.uint8),
-            np.zeros((2, LATTICE[0]), np.float32),
-            np.zeros((3, ROWS, COLUMNS), np.float32),
+            np.zeros((LATTICE_ROWS, LATTICE_COLUMNS), np.uint8),
+            np.zeros((2, LATTICE_ROWS), np.float32),
+            np.zeros((ROWS, 3, 3, THIRDS), np.float32),
         )
-        palette = np.maximum(np.array(_COLORS, np.float32) - _DARKENING, 0)
+        palette = pack(np.maximum(np.array(_COLORS) - _DARKENING, 0))
         weights = area_weights(ROWS, SIZE)
         starts = np.minimum(np.argmax(weights > 0, axis=1), ROWS - 3)
         rows = np.stack([weights[i, s : s + 3] for i, s in enumerate(starts)])
         self._resampling = (palette, rows.astype(np.float32), starts)
-        self._ground = (_FIELD_POLYGON, _GRASS_POLYGONS)
-        self._bodies = np.zeros((5, 4))
-        self._car: Any = None
-        self._road: Any = None
+        self._shapes: Any = None
+        self._world: Any = None
 
     def begin(self, game: Any) -> None:
         """Take the new track's polygons; to be called after each reset of the game."""
-        self._road = (game.tiles, game.tile_colors, game.kerbs, game.kerb_of)
-        if self._car is None:
-            wheel = np.array(game.car.wheels[0].fixtures[0].shape.vertices)
-            parts = [f.shape.vertices for f in game.car.hull.fixtures]
-            sizes = np.array([len(p) for p in parts])
-            hull = np.zeros((len(parts), sizes.max(), 2))
-            for place, part in zip(hull, parts, strict=True):
-                place[: len(part)] = part
-            self._car = (wheel, hull, sizes)
+        n = len(game.tiles)
+        kerb_colors = np.where(game.kerb_of % 2 == 0, _WHITE, _RED)
+        road = np.concatenate([game.tiles, game.kerbs])
+        order = np.argsort(np.concatenate([np.arange(n), game.kerb_of]), kind="stable")
+        polygons = np.concatenate([_GROUND, road[order]])
+        colors = np.concatenate([np.full(n, _ROAD), kerb_colors])[order]
+        tile_of = np.where(order < n, order, -1)
+        self._world = (
+            polygons,
+            _circles(polygons),
+            np.concatenate([_GROUND_COLORS, colors]),
+            np.concatenate([np.full(len(_GROUND), -1), tile_of]),
+            game.tile_colors,
+        )
+        if self._shapes is None:
+            self._shapes = self._car_shapes(game.car)
+
+    @staticmethod
+    def _car_shapes(car: Any) -> tuple[Floats, Ints]:
+        """Corners of a wheel and of the hull's parts, float64 (5, 8, 2), and their numbers (5,)."""
+        fixtures = [car.wheels[0].fixtures[0], *car.hull.fixtures]
+        corners = [f.shape.vertices for f in fixtures]
+        shapes = np.zeros((len(corners), 8, 2))
+        for place, part in zip(shapes, corners, strict=True):
+            place[: len(part)] = part
+        return shapes, np.array([len(part) for part in corners])
+
+    @staticmethod
+    def _pose(car: Any) -> tuple[float, ...]:
+        """x, y and angle of the hull and the four wheels, then the wheels' phases: 19 floats."""
+        pose: list[float] = []
+        for body in (car.hull, *car.wheels):
+            place = body.position
+            pose += (place.x, place.y, body.angle)
+        pose += [w.phase for w in car.wheels]
+        return tuple(pose)
 
     def draw(self, game: Any, out: Frame) -> None:
         """Write what the agent sees now to out, uint8 (64, 64, 3)."""
-        bodies = self._bodies
-        car = game.car
-        hull = car.hull
-        bodies[0] = (*hull.position, hull.angle, 0.0)
-        for i, w in enumerate(car.wheels):
-            bodies[i + 1] = (*w.position, w.angle, w.phase)
-        _draw(
-            game.t,
-            bodies,
-            self._road,
-            self._car,
-            self._ground,
-            self._buffers,
-            self._resampling,
-            out,
-        )
+        pose = self._pose(game.car)
+        _draw(game.t, pose, self._world, *self._shapes, self._buffers, self._resampling, out)
