@@ -19,7 +19,6 @@ from world_models.tracking.store import database_path
 _SPARED = [name for name in ("pandas", "pyarrow", "scipy") if name not in sys.modules]
 sys.modules.update(dict.fromkeys(_SPARED))  # type: ignore[arg-type]
 
-import mlflow  # noqa: E402
 from mlflow.entities import (  # noqa: E402
     Dataset,
     DatasetInput,
@@ -160,19 +159,19 @@ def open_or_continue(opening: Mapping[str, Any]) -> Run:
 
 
 def _open_store(uri: str) -> MlflowClient:
-    """Open the store; a fresh database is made by one process while the others wait."""
-    client = MlflowClient(uri)
+    """Open the store; a fresh database is made by one process while the others wait.
+
+    It is made under another name, so a database with the right name is always whole.
+    """
     path = database_path(uri)
-    if path is None:
-        client.search_experiments(max_results=1)
-        return client
-    ready = path.with_name(f"{path.name}.ready")  # the release that made or migrated it
-    with FileLock(path.with_name(f"{path.name}.lock"), timeout=OPEN_WAIT):
-        made = path.exists() and ready.exists() and ready.read_text() == mlflow.__version__
-        if not made:
-            ready.unlink(missing_ok=True)
-            client.search_experiments(max_results=1)
-            ready.write_text(mlflow.__version__)
+    if path is not None and not path.exists():
+        with FileLock(path.with_name(f"{path.name}.lock"), timeout=OPEN_WAIT):
+            if not path.exists():
+                draft = path.with_name(f"{path.name}.new")
+                draft.unlink(missing_ok=True)
+                MlflowClient(f"sqlite:///{draft}").search_experiments(max_results=1)
+                draft.rename(path)
+    client = MlflowClient(uri)
     client.search_experiments(max_results=1)
     return client
 
