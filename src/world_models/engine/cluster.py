@@ -122,7 +122,8 @@ class ClusterEngine:
         if hung:
             self._refused[worker] = "it hung"
             with suppress(Exception):  # no nanny, or gone
-                self._client.restart_workers([worker], timeout=_CONNECT, raise_for_error=False)
+                # It goes on by itself after the time-out; nothing here has to wait for it.
+                self._client.restart_workers([worker], timeout=1, raise_for_error=False)
 
     def _ended(self, seconds: float) -> list[_Unit]:
         ended = []
