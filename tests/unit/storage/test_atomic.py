@@ -1,0 +1,100 @@
+"""Outputs appear whole or not at all, on disks that are full and in processes that are killed."""
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from world_models.errors import UserError
+from world_models.storage import atomic
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_folder_appears_with_its_content(tmp_path):
+    with atomic.atomic_folder(tmp_path / "deep" / "out") as draft:
+        (draft / "a").write_text("1")
+        assert not (tmp_path / "deep" / "out").exists()
+    assert (tmp_path / "deep/out/a").read_text() == "1"
+    assert names(tmp_path / "deep") == ["out"]
+
+
+def test_a_folder_replaces_the_one_from_before(tmp_path):
+    for text in ("old", "new"):
+        with atomic.atomic_folder(tmp_path / "out") as draft:
+            (draft / text).write_text(text)
+    assert names(tmp_path) == ["out"]
+    assert names(tmp_path / "out") == ["new"]
+
+
+def test_a_failure_leaves_what_was_there_and_nothing_else(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a").write_text("old")
+
+    def stop_in_folder():
+        with atomic.atomic_folder(tmp_path / "out") as draft:
+            (draft / "a").write_text("half")
+            raise KeyboardInterrupt
+
+    def stop_in_file():
+        with atomic.atomic_file(tmp_path / "out" / "a") as draft:
+            draft.write_text("half")
+            raise KeyboardInterrupt
+
+    for stop in (stop_in_folder, stop_in_file):
+        with pytest.raises(KeyboardInterrupt):
+            stop()
+    assert names(tmp_path) == ["out"]
+    assert names(tmp_path / "out") == ["a"]
+    assert (tmp_path / "out" / "a").read_text() == "old"
+
+
+def test_a_link_is_replaced_not_written_through(tmp_path):
+    (tmp_path / "cache").write_text("in DVC's cache")
+    (tmp_path / "out").symlink_to(tmp_path / "cache")
+    atomic.write(tmp_path / "out", b"new")
+    assert (tmp_path / "cache").read_text() == "in DVC's cache"
+    assert (tmp_path / "out").read_text() == "new"
+    assert not (tmp_path / "out").is_symlink()
+
+
+def test_what_a_killed_process_left_is_swept_and_a_live_one_s_work_is_not(tmp_path):
+    script = textwrap.dedent("""
+        import os, signal, sys
+        from pathlib import Path
+        from world_models.storage import atomic
+        with atomic.atomic_folder(Path(sys.argv[1])) as draft:
+            (draft / "a").write_text("half")
+            os.kill(os.getpid(), signal.SIGKILL)
+    """)
+    out = tmp_path / "out"
+    killed = subprocess.run([sys.executable, "-c", script, str(out)], check=False)
+    assert killed.returncode == -9
+    assert len(names(tmp_path)) == 1, "the killed process's draft"
+    live = tmp_path / ".out.1.partial"  # process 1 lives
+    live.mkdir()
+    with atomic.atomic_folder(out) as draft:
+        (draft / "a").write_text("whole")
+    assert names(tmp_path) == [".out.1.partial", "out"]
+
+
+def test_a_full_disk_is_told_with_the_cure(tmp_path):
+    out = tmp_path / "out"
+
+    def fill():
+        with atomic.atomic_folder(out) as draft:
+            (draft / "a").write_text("half")
+            Path("/dev/full").write_bytes(b"x")
+
+    with pytest.raises(UserError, match=rf"No space to write {out}: .*`dvc gc --workspace`"):
+        fill()
+    assert names(tmp_path) == []
+
+
+def test_other_faults_of_the_disk_are_not_taken_for_a_full_one(tmp_path):
+    with pytest.raises(FileNotFoundError), atomic.atomic_folder(tmp_path / "out"):
+        (tmp_path / "input").read_bytes()
