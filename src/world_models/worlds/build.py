@@ -24,7 +24,7 @@ class RealityPlan:
 
     Attributes:
         environment: such as ``carracing``.
-        renderer: ``fast`` or ``gymnasium``.
+        renderer: ``fast`` or ``genuine``, or a name that the simulator knows.
         num_envs: episodes in lockstep at most.
         features: what C sees.
         latent: whether C sees a sample of z, or mu.
@@ -33,7 +33,7 @@ class RealityPlan:
     """
 
     environment: str
-    renderer: Literal["fast", "gymnasium"]
+    renderer: Literal["fast", "gymnasium", "genuine"]
     num_envs: int
     features: Features
     latent: Latent

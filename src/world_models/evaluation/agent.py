@@ -1,0 +1,80 @@
+"""The trained agent: V, M and C, opened together and fitting each other."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self
+
+from world_models.controller.model import Controller
+from world_models.controller.policy import Sizes
+from world_models.engine.api import Task
+from world_models.evaluation import trials
+from world_models.memory.model import Memory
+from world_models.vision.codec import Codec
+from world_models.worlds import arena
+from world_models.worlds.arena import ArenaPlan
+from world_models.worlds.build import DreamPlan, Plan, RealityPlan
+from world_models.worlds.world import CAPS
+
+
+@dataclass(frozen=True)
+class Agent:
+    """V, M and C of one environment."""
+
+    environment: str
+    codec: Codec
+    memory: Memory
+    controller: Controller
+
+    @classmethod
+    def load(cls, environment: str, vae: Path, mdnrnn: Path, controller: Path) -> Self:
+        """Open the three artifacts.
+
+        Raises:
+            InputError: one is missing, damaged, of another environment, or they do not fit.
+        """
+        codec = Codec.load(vae, environment)
+        memory = Memory.load(mdnrnn, environment)
+        memory.check(codec.z_size)
+        mind = Controller.load(controller, environment)
+        mind.check(Sizes(codec.z_size, memory.hidden_size, memory.action_size))
+        return cls(environment, codec, memory, mind)
+
+    @property
+    def ends_in_dreams(self) -> bool:
+        """Whether M predicts reward or end, so that a dream's return says something."""
+        return bool(self.memory.columns)
+
+    def in_reality(
+        self,
+        batch: int,
+        latent: Literal["sample", "mean"],
+        renderer: Literal["fast", "gymnasium", "genuine"] = "genuine",
+    ) -> Task:
+        """Trials in the simulator, ``batch`` episodes in lockstep."""
+        return self._task(
+            RealityPlan(
+                environment=self.environment,
+                renderer=renderer,
+                num_envs=batch,
+                features=self.controller.spec.features,
+                latent=latent,
+                vae=self.codec.payload(),
+                mdnrnn=self.memory.payload(),
+            )
+        )
+
+    def in_dream(self, batch: int, tau: float) -> Task:
+        """Trials in M's dream at temperature ``tau``."""
+        return self._task(
+            DreamPlan(
+                num_envs=batch,
+                features=self.controller.spec.features,
+                tau=tau,
+                cap=CAPS[self.environment],
+                mdnrnn=self.memory.payload(),
+            )
+        )
+
+    def _task(self, world: Plan) -> Task:
+        plan = ArenaPlan(world, self.controller.spec, self.controller.sizes)
+        return Task(arena.setup, plan, trials.work)

@@ -1,0 +1,90 @@
+"""What people look at: the agent, what V keeps of its view, and what M dreams, side by side."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from world_models.evaluation.replay import FPS, Film
+from world_models.evaluation.trials import Recording
+from world_models.evaluation.videos import Video, side_by_side, write_gif, write_mp4
+from world_models.vision.codec import Codec
+
+STRIDE, GIF_STRIDE = 2, 4
+"""Steps between two pictures, in real time: 25 a second of CarRacing, 12.5 in its GIF."""
+HEIGHT, GIF_HEIGHT = 256, 128
+"""Pixels."""
+CHUNK = 64
+"""Frames that V works on at a time."""
+
+
+@dataclass(frozen=True)
+class View:
+    """One episode in reality, a picture every :data:`STRIDE` steps.
+
+    Attributes:
+        pictures: for people, uint8 (n, H, W, 3).
+        frames: what V sees, uint8 (n, 64, 64, 3).
+        decoded: what V keeps of them: decodings of mu, uint8 (n, 64, 64, 3).
+    """
+
+    pictures: Video
+    frames: Video
+    decoded: Video
+
+
+def view(film: Film, codec: Codec) -> View:
+    """Let V see an episode."""
+    mus = [codec.encode(chunk)[0] for chunk in _chunks(film.frames)]
+    return View(film.pictures, film.frames, decode(np.concatenate(mus), codec))
+
+
+def dreamed(recordings: Sequence[Recording], codec: Codec, steps: int) -> Video:
+    """V's decoding of what M dreamed, one dream after the other, uint8 (n, 64, 64, 3).
+
+    Args:
+        recordings: of dreams; their features begin with z.
+        codec: V.
+        steps: how many to show at most, every :data:`STRIDE` of them.
+    """
+    features = np.concatenate([recording.features for recording in recordings])[:steps:STRIDE]
+    return decode(np.ascontiguousarray(features[:, : codec.z_size]), codec)
+
+
+def decode(z: NDArray[np.float32], codec: Codec) -> Video:
+    """Decode z, float32 (n, Z), in chunks."""
+    return np.concatenate([codec.decode(np.ascontiguousarray(part)) for part in _chunks(z)])
+
+
+def _chunks(array: NDArray[Any]) -> list[NDArray[Any]]:
+    return [array[start : start + CHUNK] for start in range(0, len(array), CHUNK)]
+
+
+def write_agent(folder: Path, name: str, environment: str, seen: View) -> None:
+    """Write ``<name>.mp4``: the game, V's view of it, V's reconstruction."""
+    panels = [seen.pictures, seen.frames, seen.decoded]
+    write_mp4(folder / f"{name}.mp4", side_by_side(panels, HEIGHT), _fps(environment, STRIDE))
+
+
+def write_dream(folder: Path, environment: str, seen: View, dream: Video) -> None:
+    """Write ``dream.mp4``: reality as V keeps it on the left, M's dream on the right."""
+    video = side_by_side([seen.frames, seen.decoded, dream], HEIGHT)
+    write_mp4(folder / "dream.mp4", video, _fps(environment, STRIDE))
+
+
+def write_gifs(folder: Path, environment: str, seen: View, dream: Video, steps: int) -> None:
+    """Write ``agent.gif`` (the game) and ``agent-and-dream.gif`` (game, V's view, dream)."""
+    every, last = GIF_STRIDE // STRIDE, -(-steps // STRIDE)
+    fps = _fps(environment, GIF_STRIDE)
+    pictures, decoded, dream = (v[:last:every] for v in (seen.pictures, seen.decoded, dream))
+    write_gif(folder / "agent.gif", side_by_side([pictures], GIF_HEIGHT), fps)
+    together = side_by_side([pictures, decoded, dream], GIF_HEIGHT)
+    write_gif(folder / "agent-and-dream.gif", together, fps)
+
+
+def _fps(environment: str, stride: int) -> Fraction:
+    return Fraction(FPS[environment], stride)

@@ -1,0 +1,53 @@
+"""Plays a recorded episode again, in a simulator that draws pictures for people."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from world_models.envs import catalogue
+from world_models.evaluation.trials import Recording
+
+Pictures = NDArray[np.uint8]
+
+FPS = {"carracing": 50, "takecover": 35}
+"""Steps a second, as people see the game."""
+
+
+@dataclass(frozen=True)
+class Film:
+    """An episode in pictures, every ``stride`` steps.
+
+    Attributes:
+        pictures: for people, uint8 (n, H, W, 3), with the dashboard.
+        frames: for V, uint8 (n, 64, 64, 3).
+        total: sum of the rewards of the steps played.
+    """
+
+    pictures: Pictures
+    frames: Pictures
+    total: float
+
+
+def replay(environment: str, recording: Recording, steps: int, stride: int) -> Film:
+    """Take the recorded actions from the recorded seed; the game is deterministic.
+
+    Args:
+        environment: such as ``carracing``.
+        recording: of an episode in the same environment, with any renderer.
+        steps: how many to play at most.
+        stride: a picture every so many steps.
+    """
+    simulator = catalogue.create(environment, catalogue.GENUINE, "rgb_array")
+    pictures, frames, total = [], [], 0.0
+    frame, _ = simulator.reset(seed=recording.seed)
+    for t, action in enumerate(recording.actions[:steps]):
+        if t % stride == 0:
+            pictures.append(np.asarray(simulator.render(), np.uint8))
+            frames.append(frame)
+        frame, reward, terminated, truncated, _ = simulator.step(action)
+        total += float(reward)
+        if terminated or truncated:
+            break
+    simulator.close()
+    return Film(np.stack(pictures), np.stack(frames), total)

@@ -1,0 +1,154 @@
+"""Evaluation's units of work: a batch of episodes, some of them recorded."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from world_models.controller.policy import policies
+from world_models.envs.policies import make_policy
+from world_models.envs.vector import Lockstep
+from world_models.seeding import stream
+from world_models.worlds.arena import Arena
+from world_models.worlds.episodes import Act, Outcomes, play
+from world_models.worlds.world import BoolArray, FloatArray, Step
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A unit: one C plays an episode for each seed, in lockstep.
+
+    Attributes:
+        theta: C's parameters, float32 (P,).
+        seeds: int64 (m,).
+        record: the first so many episodes are recorded.
+    """
+
+    theta: NDArray[np.float32]
+    seeds: NDArray[np.int64]
+    record: int = 0
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One episode, step by step: enough to play it again in a simulator that draws.
+
+    Attributes:
+        seed: of the episode.
+        actions: float32 (T, A).
+        features: what C saw when it took them, float32 (T, F).
+    """
+
+    seed: int
+    actions: FloatArray
+    features: FloatArray
+
+
+@dataclass(frozen=True)
+class Played:
+    """Result of a unit, in the order of its seeds."""
+
+    seeds: NDArray[np.int64]
+    outcomes: Outcomes
+    recordings: tuple[Recording, ...] = ()
+
+
+@dataclass
+class _Recorder:
+    members: int
+    actions: list[FloatArray] = field(default_factory=list)
+    features: list[FloatArray] = field(default_factory=list)
+
+    def __call__(self, features: FloatArray, actions: FloatArray, _step: Step) -> None:
+        self.actions.append(actions[: self.members].copy())
+        self.features.append(features[: self.members].copy())
+
+    def recordings(self, seeds: NDArray[np.int64], lengths: NDArray[np.int64]) -> list[Recording]:
+        actions, features = np.stack(self.actions), np.stack(self.features)
+        return [
+            Recording(int(seeds[i]), actions[: lengths[i], i], features[: lengths[i], i])
+            for i in range(min(self.members, len(seeds)))
+        ]
+
+
+def work(arena: Arena, trial: Trial) -> Played:
+    """Play a trial; the state is made by :func:`world_models.worlds.arena.setup`."""
+    act = policies(arena.spec, arena.sizes, trial.theta)
+    recorder = _Recorder(trial.record) if trial.record else None
+    outcomes = play(arena.world, act, trial.seeds.tolist(), observe=recorder)
+    shown = recorder.recordings(trial.seeds, outcomes.lengths) if recorder else []
+    return Played(trial.seeds, outcomes, tuple(shown))
+
+
+@dataclass(frozen=True)
+class RandomPlan:
+    """The random policy in a simulator.
+
+    Attributes:
+        environment: such as ``carracing``.
+        policy: its name in ``envs.policies``.
+        num_envs: episodes in lockstep.
+    """
+
+    environment: str
+    policy: str
+    num_envs: int
+
+
+class Blind:
+    """A :class:`~world_models.worlds.world.World` without V and M, for whoever does not look.
+
+    The fast renderer serves: rewards, ends and the game itself are the same with either.
+    """
+
+    def __init__(self, plan: RandomPlan) -> None:
+        self.plan = plan
+        self.num_envs, self.feature_size = plan.num_envs, 0
+        self._simulators = Lockstep(plan.environment, plan.num_envs, "fast")
+        shape = self._simulators.single_action_space.shape
+        assert shape is not None
+        self.action_size = int(shape[0])
+        self._nothing = np.zeros((0, 0), np.float32)
+
+    def reset(self, seeds: Sequence[int]) -> FloatArray:
+        """Start an episode for each seed; features float32 (m, 0)."""
+        self._simulators.reset(seed=[int(seed) for seed in seeds])
+        self._nothing = np.zeros((len(seeds), 0), np.float32)
+        return self._nothing
+
+    def step(self, actions: FloatArray) -> Step:
+        """Act in all members."""
+        _, rewards, terminated, truncated, _ = self._simulators.step(actions)
+        return Step(self._nothing, np.asarray(rewards, np.float32), terminated, truncated)
+
+    def retire(self, mask: BoolArray) -> None:
+        """Let members stand still from now on."""
+        self._simulators.retire(mask)
+
+    def close(self) -> None:
+        """Close the simulators."""
+        self._simulators.close()
+
+
+def setup_random(plan: RandomPlan) -> Blind:
+    """Start the simulators, on the worker."""
+    return Blind(plan)
+
+
+def work_random(world: Blind, seeds: NDArray[np.int64]) -> Played:
+    """Let the random policy play; each episode's draws depend on its seed alone."""
+    act = _random(world.plan, seeds)
+    return Played(seeds, play(world, act, seeds.tolist()))
+
+
+def _random(plan: RandomPlan, seeds: NDArray[np.int64]) -> Act:
+    members = [
+        make_policy(plan.policy, plan.environment, stream(int(seed), "random policy"))
+        for seed in seeds
+    ]
+
+    def act(_features: FloatArray) -> FloatArray:
+        return np.stack([member() for member in members]).astype(np.float32)
+
+    return act

@@ -1,0 +1,158 @@
+"""Stage evaluate: C in the genuine simulator, on seeds that nothing else used.
+
+Reads V, M and C; writes scores beside the random policy's, every episode as a row, and videos of
+the agent and of its dream.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from world_models.engine.api import Engine, Task
+from world_models.engine.settings import open_engine
+from world_models.evaluation import figures, films, tables, trials
+from world_models.evaluation.agent import Agent
+from world_models.evaluation.parameters import EvaluateParameters
+from world_models.evaluation.replay import Film, replay
+from world_models.evaluation.trials import Played, RandomPlan, Recording, Trial
+from world_models.progress import progress
+from world_models.seeding import episode_seeds
+from world_models.stages.command import Context, Input, Outputs, Stage, main
+from world_models.storage import atomic
+
+Seeds = NDArray[np.int64]
+
+
+def run(
+    parameters: EvaluateParameters,
+    inputs: Mapping[str, Input],
+    outputs: Outputs,
+    context: Context,
+) -> None:
+    """Play, score and show."""
+    paths = (inputs[kind].path for kind in ("vae", "mdnrnn", "controller"))
+    agent = Agent.load(context.environment, *paths)
+    with open_engine(context.engine) as engine:
+        played = _play(parameters, agent, engine)
+        shown = _film(parameters, agent, played["agent"], engine)
+    table = pd.concat([tables.episodes(policy, played[policy]) for policy in ("agent", "random")])
+    dreams = tables.episodes("dream", played["dream"])
+    with atomic.atomic_folder(outputs.reports) as folder:
+        table.to_csv(folder / "episodes.csv", index=False)
+        dreams.to_csv(folder / "dreams.csv", index=False)
+        figures.returns(table).savefig(folder / "returns.png", dpi=110)
+        _show(parameters, agent, shown, _recordings(played["dream"]), folder)
+    metrics = _metrics(table, dreams if agent.ends_in_dreams else None)
+    text = json.dumps(metrics, indent=2, sort_keys=True) + "\n"
+    atomic.write(outputs.metrics, text.encode())
+
+
+@dataclass(frozen=True)
+class Match:
+    """A set of episodes that one policy plays."""
+
+    title: str
+    task: Task
+    units: list[Any]
+
+    def play(self, engine: Engine) -> list[Played]:
+        """All units, in order."""
+        results: dict[int, Any] = {}
+        with progress(len(self.units), self.title) as bar:
+            for index, result in engine.run(self.task, self.units):
+                results[index] = result
+                bar.advance(1)
+        return [results[index] for index in range(len(self.units))]
+
+
+def _play(parameters: EvaluateParameters, agent: Agent, engine: Engine) -> dict[str, list[Played]]:
+    p, where = parameters, agent.environment
+    guess = RandomPlan(where, p.random_policy, p.batch)
+    random_seeds = list(_batches(p, p.random_episodes))
+    matches = {
+        "agent": Match(
+            f"evaluate {where}", agent.in_reality(p.batch, p.latent), _trials(p, agent, p.episodes)
+        ),
+        "dream": Match(
+            f"dream {where}", agent.in_dream(p.batch, p.tau), _trials(p, agent, p.dream_episodes)
+        ),
+        "random": Match(
+            f"random {where}", Task(trials.setup_random, guess, trials.work_random), random_seeds
+        ),
+    }
+    return {name: match.play(engine) for name, match in matches.items()}
+
+
+def _batches(parameters: EvaluateParameters, episodes: int) -> Iterator[Seeds]:
+    seeds = episode_seeds("test", parameters.seed, 0, episodes)
+    for start in range(0, episodes, parameters.batch):
+        yield seeds[start : start + parameters.batch]
+
+
+def _trials(parameters: EvaluateParameters, agent: Agent, episodes: int) -> list[Trial]:
+    theta, left, units = agent.controller.theta, parameters.videos, []
+    for seeds in _batches(parameters, episodes):
+        units.append(Trial(theta, seeds, record=max(0, min(left, len(seeds)))))
+        left -= len(seeds)
+    return units
+
+
+def _recordings(played: list[Played]) -> list[Recording]:
+    return [recording for unit in played for recording in unit.recordings]
+
+
+def _film(
+    parameters: EvaluateParameters, agent: Agent, played: list[Played], engine: Engine
+) -> list[Film]:
+    """The recorded episodes once more, now with pictures."""
+    task = Task(None, (agent.environment, parameters.video_steps), _replay)
+    match = Match(f"film {agent.environment}", task, _recordings(played))
+    films_: list[Any] = match.play(engine)
+    return films_
+
+
+def _replay(state: tuple[str, int], recording: Recording) -> Film:
+    environment, steps = state
+    return replay(environment, recording, steps, films.STRIDE)
+
+
+def _show(
+    parameters: EvaluateParameters,
+    agent: Agent,
+    shown: list[Film],
+    dreams: list[Recording],
+    folder: Path,
+) -> None:
+    where = agent.environment
+    views = [films.view(film, agent.codec) for film in shown]
+    for number, seen in enumerate(views, start=1):
+        films.write_agent(folder, f"agent-{number}", where, seen)
+    dream = films.dreamed(dreams, agent.codec, parameters.video_steps)
+    films.write_dream(folder, where, views[0], dream)
+    films.write_gifs(folder, where, views[0], dream, parameters.gif_steps)
+
+
+def _metrics(table: pd.DataFrame, dreams: pd.DataFrame | None) -> dict[str, Any]:
+    scores = {str(name): tables.summary(part) for name, part in table.groupby("policy")}
+    if dreams is not None and len(dreams) > 1:
+        scores["dream"] = tables.summary(dreams)
+    return {name: asdict(score) for name, score in scores.items()}
+
+
+STAGE = Stage(
+    name="evaluate",
+    description="Score C in the genuine simulator, beside the random policy, and show it.",
+    schema=EvaluateParameters,
+    inputs=("vae", "mdnrnn", "controller"),
+    run=run,
+    artifact=False,
+)
+
+if __name__ == "__main__":
+    main(STAGE)
