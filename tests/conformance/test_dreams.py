@@ -1,0 +1,179 @@
+"""The dream as Gymnasium environments: its checker, and a suite of ours for vectors."""
+
+import multiprocessing
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+from gymnasium.vector import AutoresetMode
+from small_memory import DOOM, RACING, memory, write_artifact
+
+from world_models.errors import InputError, ParameterError
+from world_models.worlds.dream_env import DreamEnv, DreamVectorEnv
+
+ID = "world_models:WorldModels/Dream-v0"
+SPACES = {
+    "takecover": (4 + 2 * 8, gymnasium.spaces.Box(-1, 1, (1,))),
+    "carracing": (
+        5 + 8,
+        gymnasium.spaces.Box(np.array([-1, 0, 0], np.float32), np.ones(3, np.float32)),
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=["takecover", "carracing"])
+def checkpoint(request, tmp_path_factory):
+    out = tmp_path_factory.mktemp(request.param) / "mdnrnn"
+    sizes = DOOM if request.param == "takecover" else RACING
+    write_artifact(out, memory(sizes, restart_bias=-0.5), request.param)
+    return out, request.param
+
+
+def rollout(env, steps, seed):
+    """Observations, rewards and ends of a vector environment under fixed random actions."""
+    rng = np.random.default_rng(5)
+    found = [(env.reset(seed=seed)[0],)]
+    for _ in range(steps):
+        low, high = env.action_space.low, env.action_space.high
+        *step, _ = env.step(rng.uniform(low, high).astype(np.float32))
+        found.append(tuple(step))
+    return found
+
+
+def assert_equal(one, other):
+    for a, b in zip(one, other, strict=True):
+        for x, y in zip(a, b, strict=True):
+            np.testing.assert_array_equal(x, y)
+
+
+def test_passes_gymnasium_s_checker(checkpoint):
+    env = gymnasium.make(ID, checkpoint=str(checkpoint[0]), tau=1.15)
+    check_env(env.unwrapped, skip_render_check=True)
+
+
+def test_single_environment_has_the_real_one_s_spaces(checkpoint):
+    folder, environment = checkpoint
+    env = gymnasium.make(ID, checkpoint=folder, tau=1.15)
+    size, actions = SPACES[environment]
+    assert env.observation_space.shape == (size,)
+    assert env.action_space == actions
+    observation, _ = env.reset(seed=1)
+    assert env.observation_space.contains(observation)
+
+
+def test_vector_is_made_by_id(checkpoint):
+    env = gymnasium.make_vec(ID, num_envs=3, checkpoint=str(checkpoint[0]), tau=1.15)
+    assert isinstance(env.unwrapped, DreamVectorEnv)
+    assert env.metadata["autoreset_mode"] is AutoresetMode.NEXT_STEP
+    assert env.observation_space.shape == (3, SPACES[checkpoint[1]][0])
+
+
+def test_same_seed_same_trajectory(checkpoint):
+    runs = [rollout(DreamVectorEnv(4, checkpoint=checkpoint[0]), 50, 9) for _ in range(2)]
+    assert_equal(*runs)
+    other = rollout(DreamVectorEnv(4, checkpoint=checkpoint[0]), 50, 10)
+    assert not np.array_equal(runs[0][3][0], other[3][0])
+
+
+def test_spaces_and_types_hold(checkpoint):
+    env = DreamVectorEnv(4, checkpoint=checkpoint[0])
+    (observations,), *steps = rollout(env, 40, 3)
+    assert observations.dtype == np.float32
+    for observation, rewards, terminated, truncated in steps:
+        assert env.observation_space.contains(observation)
+        assert rewards.shape == (4,)
+        assert rewards.dtype == np.float64
+        assert terminated.dtype == truncated.dtype == np.bool_
+
+
+def test_earlier_observations_are_not_overwritten(checkpoint):
+    env = DreamVectorEnv(2, checkpoint=checkpoint[0])
+    first, _ = env.reset(seed=0)
+    kept = first.copy()
+    env.step(env.action_space.sample())
+    assert np.array_equal(first, kept)
+
+
+def test_autoreset_on_the_next_step_equals_single_environments(checkpoint):
+    """Each member shows what DreamEnv shows when it is reset after each end."""
+    env = DreamVectorEnv(3, checkpoint=checkpoint[0], cap=12)
+    singles = [DreamEnv(checkpoint[0], cap=12) for _ in range(3)]
+    rng = np.random.default_rng(0)
+    observations, _ = env.reset(seed=20)
+    expected = [single.reset(seed=20 + i)[0] for i, single in enumerate(singles)]
+    np.testing.assert_allclose(observations, expected, atol=1e-5)
+    done, resets = np.zeros(3, bool), 0
+    for _ in range(60):
+        actions = rng.uniform(env.action_space.low, env.action_space.high).astype(np.float32)
+        observations, rewards, terminated, truncated, _ = env.step(actions)
+        for i, single in enumerate(singles):
+            if done[i]:
+                resets += 1
+                step = (single.reset()[0], 0.0, False, False)
+            else:
+                step = single.step(actions[i])[:4]
+            np.testing.assert_allclose(observations[i], step[0], atol=1e-3)
+            assert (rewards[i], terminated[i], truncated[i]) == pytest.approx(step[1:], abs=1e-3)
+        done = terminated | truncated
+    assert resets >= 6
+
+
+def test_autoreset_on_the_same_step(checkpoint):
+    env = DreamVectorEnv(2, checkpoint=checkpoint[0], cap=5, autoreset_mode="SameStep")
+    following = DreamVectorEnv(2, checkpoint=checkpoint[0], cap=5)
+    env.reset(seed=1)
+    following.reset(seed=1)
+    for _ in range(5):
+        ours, _, terminated, truncated, infos = env.step(env.action_space.low)
+        theirs, *_ = following.step(env.action_space.low)
+        done = terminated | truncated
+        if done.any():
+            break
+    assert done.any()
+    i = int(np.argmax(done))
+    assert infos["_final_obs"][i]
+    np.testing.assert_array_equal(infos["final_obs"][i], theirs[i])
+    np.testing.assert_array_equal(following.step(env.action_space.low)[0][i], ours[i])
+
+
+def test_without_autoreset_the_user_resets(checkpoint):
+    env = DreamVectorEnv(2, checkpoint=checkpoint[0], cap=4, autoreset_mode="Disabled")
+    env.reset(seed=1)
+    for _ in range(6):
+        observations, rewards, *_ = env.step(env.action_space.low)
+    assert not rewards.any()
+    mask = np.array([False, True])
+    after, _ = env.reset(options={"reset_mask": mask})
+    assert np.array_equal(after[0], observations[0])
+    assert not np.array_equal(after[1], observations[1])
+    _, rewards, *_ = env.step(env.action_space.low)
+    assert rewards[0] == 0
+    assert rewards[1] != 0
+
+
+def in_worker(folder, queue):
+    queue.put(rollout(DreamVectorEnv(3, checkpoint=folder), 15, 4))
+
+
+@pytest.mark.slow
+def test_is_the_same_in_a_worker(checkpoint):
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    process = context.Process(target=in_worker, args=(checkpoint[0], queue))
+    process.start()
+    theirs = queue.get(timeout=120)
+    process.join()
+    assert_equal(rollout(DreamVectorEnv(3, checkpoint=checkpoint[0]), 15, 4), theirs)
+
+
+def test_says_what_is_wrong(checkpoint, tmp_path):
+    folder, _ = checkpoint
+    with pytest.raises(InputError, match="missing"):
+        DreamEnv(tmp_path / "nothing")
+    with pytest.raises(ParameterError, match="tau"):
+        DreamVectorEnv(2, checkpoint=folder, tau=0.0)
+    with pytest.raises(ParameterError, match="vae="):
+        DreamEnv(folder, render_mode="rgb_array")
+    with pytest.raises(ParameterError, match="human"):
+        DreamEnv(folder, render_mode="human")

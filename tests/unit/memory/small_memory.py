@@ -1,0 +1,44 @@
+"""Small Ms for tests, with made weights: quick, yet lively enough to die and to differ."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from world_models.memory.model import INITIAL, WEIGHTS, Initial, Memory
+from world_models.memory.network import MDNRNN, Sizes
+from world_models.storage import artifact, tensors
+
+DOOM = Sizes(4, 1, 8, 5, restart=True, reward_head=False, end_head=False)
+RACING = Sizes(5, 3, 8, 5, restart=False, reward_head=True, end_head=True)
+
+
+def memory(sizes: Sizes, restart_bias: float = -0.7, seed: int = 0) -> Memory:
+    """An M whose episodes end now and then (``restart_bias`` lower: later)."""
+    torch.manual_seed(seed)
+    network = MDNRNN(sizes)
+    for head in (network.restart, network.end):
+        if head is not None:
+            head.weight.data *= 3
+            head.bias.data.fill_(restart_bias)
+    rng = np.random.default_rng(seed)
+    mu = rng.standard_normal((6, sizes.z_size), np.float32)
+    return Memory(network, Initial(mu, np.full_like(mu, -2.0)))
+
+
+def write_artifact(out: Path, m: Memory, environment: str, details=None) -> None:
+    """Store ``m`` as the stage does."""
+    arrays, own = m.payload()
+    with artifact.create(
+        out,
+        kind="mdnrnn",
+        environment=environment,
+        stage="mdnrnn",
+        parameters={},
+        metrics={},
+        details=own if details is None else details,
+        upstream=[],
+    ) as folder:
+        initial = {k: arrays.pop(f"initial.{k}") for k in ("mu", "logvar")}
+        tensors.save(folder / WEIGHTS, arrays)
+        tensors.save(folder / INITIAL, initial)
