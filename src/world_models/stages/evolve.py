@@ -204,17 +204,15 @@ def _write(
         upstream=[given.card for given in inputs.values()],
     ) as folder:
         controller.save(folder)
-    _report(evolution.history.table(evolution.sigmas), outputs.reports, context)
+    _report(evolution.history.table(evolution.sigmas), outputs.reports)
     text = json.dumps(metrics, indent=2, sort_keys=True) + "\n"
     atomic.write(outputs.metrics, text.encode())
 
 
-def _report(table: pd.DataFrame, reports: Path, context: Context) -> None:
+def _report(table: pd.DataFrame, reports: Path) -> None:
     with atomic.atomic_folder(reports) as folder:
         table.to_csv(folder / "history.csv", index=False)
-        picture = figure(table)
-        picture.savefig(folder / "history.png", dpi=110)
-    context.tracker.log_figure("history.png", picture)
+        figure(table).savefig(folder / "history.png", dpi=110, metadata={"Software": None})
 
 
 STAGE = Stage(
