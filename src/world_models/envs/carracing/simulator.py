@@ -65,7 +65,7 @@ class CarRacing(gymnasium.Env[Frame, NDArray[np.float32]]):
         self.renderer = renderer
         self.render_mode = render_mode
         self._fast = Renderer() if renderer == "fast" else None
-        self.game = Game(render_mode) if self._fast else car_racing.CarRacing(render_mode)
+        self.game: Any = Game(render_mode) if self._fast else car_racing.CarRacing(render_mode)
         self.action_space = self.game.action_space
         self.observation_space = spaces.Box(0, 255, (SIZE, SIZE, 3), np.uint8)
         self._steps = 0
@@ -106,6 +106,8 @@ class CarRacing(gymnasium.Env[Frame, NDArray[np.float32]]):
         self.game.close()
 
 
-def create(renderer: str) -> gymnasium.Env[Frame, NDArray[np.float32]]:
+def create(
+    renderer: str, render_mode: str | None = None
+) -> gymnasium.Env[Frame, NDArray[np.float32]]:
     """One simulator; renderer is "fast" or "gymnasium"."""
-    return CarRacing(renderer)
+    return CarRacing(renderer, render_mode)

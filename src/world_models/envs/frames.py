@@ -1,0 +1,90 @@
+"""Resizes pictures by area, exactly: each output pixel is the mean of what it covers.
+
+Integer arithmetic throughout, so that equal pictures give equal bytes on every machine.
+"""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+Frame = NDArray[np.uint8]
+Edges = NDArray[np.int64]
+Weights = NDArray[np.int32]
+
+SIZE = 64
+"""Pixels of a frame's side."""
+PARTS = 4
+"""Windows may begin and end at quarters of a pixel."""
+
+
+class Shrinker:
+    """Resizes one window of pictures of one shape to uint8 (64, 64, 3).
+
+    Args:
+        height: rows of a picture.
+        width: columns of a picture; all of them are used.
+        window: first and last edge of the rows to use, in quarters of a row. An edge outside the
+            picture repeats its nearest row.
+    """
+
+    def __init__(self, height: int, width: int, window: tuple[int, int]) -> None:
+        self._shape = (height, width, 3)
+        self._rows = _coverage(height, window)
+        self._columns = _coverage(width, (0, PARTS * width))
+
+    def __call__(self, picture: Frame, out: Frame) -> None:
+        """Resize ``picture``, uint8 (height, width, 3), into ``out``, uint8 (64, 64, 3)."""
+        assert picture.shape == self._shape, (picture.shape, self._shape)
+        _shrink(picture.reshape(picture.shape[0], -1), *self._rows, *self._columns, out)
+
+
+def _coverage(size: int, window: tuple[int, int]) -> tuple[Edges, Weights]:
+    """First source pixel, int64 (64,), and weights, int32 (64, taps), of each output pixel.
+
+    In units of 1/(4 · 64) pixel every edge is an integer; the weights of one output pixel add up
+    to the window's length in quarters.
+    """
+    begin, end = window
+    length, unit = end - begin, PARTS * SIZE
+    weights = np.zeros((SIZE, size), np.int32)
+    for i in range(SIZE):
+        low, high = SIZE * begin + i * length, SIZE * begin + (i + 1) * length
+        for pixel in range(low // unit, -(-high // unit)):
+            covered = min(high, (pixel + 1) * unit) - max(low, pixel * unit)
+            weights[i, min(max(pixel, 0), size - 1)] += covered
+    taps = max(int(np.ptp(np.flatnonzero(row))) + 1 for row in weights)
+    first = np.minimum((weights > 0).argmax(axis=1), size - taps)
+    return first, np.stack([row[f : f + taps] for row, f in zip(weights, first, strict=True)])
+
+
+@njit(cache=True)
+def _shrink(
+    picture: Frame,
+    tops: Edges,
+    row_weights: Weights,
+    lefts: Edges,
+    column_weights: Weights,
+    out: Frame,
+) -> None:
+    total = row_weights[0].sum() * column_weights[0].sum()
+    scale = 1.0 / total
+    half = total * 0.5 + 0.5  # rounds half up; the added half unit outweighs float error
+    band = np.empty(picture.shape[1], np.int32)
+    for i in range(SIZE):
+        band[:] = 0
+        for k in range(row_weights.shape[1]):
+            weight = row_weights[i, k]
+            source = picture[tops[i] + k]
+            for j in range(band.shape[0]):
+                band[j] += weight * np.int32(source[j])
+        for j in range(SIZE):
+            at = 3 * lefts[j]
+            r, g, b = np.int32(0), np.int32(0), np.int32(0)
+            for k in range(column_weights.shape[1]):
+                weight = column_weights[j, k]
+                r += weight * band[at + 3 * k]
+                g += weight * band[at + 3 * k + 1]
+                b += weight * band[at + 3 * k + 2]
+            out[i, j, 0] = np.uint8((r + half) * scale)
+            out[i, j, 1] = np.uint8((g + half) * scale)
+            out[i, j, 2] = np.uint8((b + half) * scale)
