@@ -1,0 +1,126 @@
+"""Peak memory of reading: on a data set ten times as large it must not grow with the data.
+
+Peer: the same path on the small data set. Each figure comes from a process of its own.
+"""
+
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from world_models.storage.episodes import (
+    Episode,
+    EpisodeReader,
+    assemble,
+    encode_shard,
+    shard_info,
+    shard_name,
+)
+from world_models.storage.latents import LatentsWriter
+from world_models.vision.codec import Codec
+from world_models.vision.network import VAE
+
+SHARDS, LENGTH, EPISODES = 2, 500, 2
+"""Of the small data set: 2,000 frames; the large one is 20,000, that is 245 MB of frames."""
+FACTOR = 10
+TARGET = 1.2
+
+
+def write(folder: Path, shards: int) -> None:
+    """A data set of ``shards`` shards of equal content: only sizes matter here."""
+    rng = np.random.default_rng(0)
+    data = encode_shard(_episode(rng, seed) for seed in range(EPISODES))
+    folder.mkdir()
+    infos = []
+    for number in range(shards):
+        (folder / shard_name(number)).write_bytes(data)
+        infos.append(shard_info(shard_name(number), data))
+    assemble(folder, infos)
+
+
+def _episode(rng: np.random.Generator, seed: int) -> Episode:
+    base = rng.integers(0, 200, size=(64, 64, 3), dtype=np.uint8)
+    frames = base + np.arange(LENGTH, dtype=np.uint8)[:, None, None, None] % 50
+    actions = rng.normal(size=(LENGTH, 3)).astype(np.float32)
+    return Episode(seed, frames, actions, actions[:, 0], terminated=True, truncated=False)
+
+
+def vae(folder: Path) -> None:
+    """An epoch's reading: all chunks in random order."""
+    reader = EpisodeReader(folder)
+    pieces = reader.chunks()
+    order = np.random.default_rng(0).permutation(len(pieces))
+    for _, frames in reader.stream(pieces[number] for number in order):
+        frames.mean()
+
+
+def encode(folder: Path) -> None:
+    """All episodes through V's encoder, to latents on disk."""
+    reader, codec = EpisodeReader(folder), Codec(VAE(32))
+    out = folder / "latents"
+    out.mkdir()
+    with LatentsWriter(out) as writer:
+        for number in range(len(reader)):
+            episode = reader.episode(number)
+            parts = [codec.encode(frames) for frames in np.array_split(episode.frames, 10)]
+            mu, logvar = (np.concatenate(part) for part in zip(*parts, strict=True))
+            writer.add(
+                mu=mu,
+                logvar=logvar,
+                actions=episode.actions,
+                rewards=episode.rewards,
+                seed=episode.seed,
+                terminated=episode.terminated,
+                truncated=episode.truncated,
+            )
+
+
+PATHS: dict[str, Callable[[Path], None]] = {"vae": vae, "encode": encode}
+
+
+def peak(stage: str, folder: Path) -> float:
+    """Peak resident memory in MB of a process that reads ``folder`` as ``stage`` does."""
+    code = (
+        "import sys; from pathlib import Path; from benchmarks import streaming;"
+        "print(streaming.here(sys.argv[1], Path(sys.argv[2])))"
+    )
+    command = [sys.executable, "-c", code, stage, str(folder)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return float(done.stdout)
+
+
+def here(stage: str, folder: Path) -> float:
+    """The same, of this process.
+
+    Not by ``getrusage``: across ``exec`` that keeps the peak of the process that started us.
+    """
+    PATHS[stage](folder)
+    (kilobytes,) = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return int(kilobytes) / 1e3
+
+
+def measure() -> list[dict[str, object]]:
+    """A line for each stage that reads frames."""
+    lines: list[dict[str, object]] = []
+    with tempfile.TemporaryDirectory() as temporary:
+        small, large = Path(temporary) / "small", Path(temporary) / "large"
+        write(small, SHARDS)
+        write(large, SHARDS * FACTOR)
+        for stage in PATHS:
+            peer, ours = peak(stage, small), peak(stage, large)
+            lines.append(
+                {
+                    "name": f"peak memory of {stage}, {FACTOR}× the data",
+                    "ours": ours,
+                    "peer": peer,
+                    "unit": "MB",
+                    "ratio": ours / peer,
+                    "target": TARGET,
+                    "met": ours / peer < TARGET,
+                }
+            )
+    return lines
