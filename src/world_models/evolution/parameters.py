@@ -16,7 +16,7 @@ class EvolveParameters(Parameters):
         Field(description="where C lives while it is trained: the simulator, or M's dream"),
     ]
     renderer: Annotated[
-        Literal["fast", "gymnasium"] | None,
+        Literal["fast", "genuine", "gymnasium"] | None,
         Field(description="the simulator's renderer in reality; null in the dream"),
     ]
     latent: Annotated[

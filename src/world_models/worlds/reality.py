@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
+from gymnasium.spaces import Box
 from numpy.typing import NDArray
 
 from world_models.envs.vector import Lockstep
@@ -49,7 +50,9 @@ class Reality:
         self._simulators, self._codec, self._memory = simulators, codec, memory
         self._sampled = latent == "sample"
         self.num_envs: int = simulators.num_envs
-        self.action_size = int(simulators.single_action_space.shape[0])
+        space = simulators.single_action_space
+        assert isinstance(space, Box)
+        self.action_size = space.shape[0]
         z, h = codec.z_size, memory.hidden_size if memory else 0
         self.feature_size = z + h * (len(features) - 1)
         # All that C may see of every member stands in one block; z, c and h are views into it.
@@ -118,4 +121,5 @@ class Reality:
         if column == 0:
             for i in live:
                 self._streams[i].standard_normal(dtype=np.float32, out=self._noise[i])
-        return self._noise[live, column]
+        noise: FloatArray = self._noise[live, column]
+        return noise
