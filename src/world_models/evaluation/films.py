@@ -64,10 +64,31 @@ def _chunks(array: NDArray[Any]) -> list[NDArray[Any]]:
     return [array[start : start + CHUNK] for start in range(0, len(array), CHUNK)]
 
 
-def write_agent(folder: Path, name: str, environment: str, seen: View) -> None:
-    """Write ``<name>.mp4``: the game, V's view of it, V's reconstruction."""
-    panels = [seen.pictures, seen.frames, seen.decoded]
-    write_mp4(folder / f"{name}.mp4", side_by_side(panels, HEIGHT), _fps(environment, STRIDE))
+def panels(seen: View, height: int) -> Video:
+    """The game, V's view of it, V's reconstruction, side by side."""
+    return side_by_side([seen.pictures, seen.frames, seen.decoded], height)
+
+
+def write(path: Path, environment: str, videos: Sequence[Video]) -> None:
+    """Write videos of 64×64 or larger frames one after the other, as ``.mp4`` or ``.gif``.
+
+    Args:
+        path: its suffix decides.
+        environment: whose pace they have.
+        videos: with a picture every :data:`STRIDE` steps.
+    """
+    if path.suffix == ".gif":
+        every = GIF_STRIDE // STRIDE
+        frames = [side_by_side([video[::every]], GIF_HEIGHT) for video in videos]
+        write_gif(path, np.concatenate(frames), _fps(environment, GIF_STRIDE))
+    else:
+        frames = [side_by_side([video], HEIGHT) for video in videos]
+        write_mp4(path, np.concatenate(frames), _fps(environment, STRIDE))
+
+
+def write_agent(path: Path, environment: str, views: Sequence[View]) -> None:
+    """Write :func:`panels` of one or more episodes, one after the other."""
+    write(path, environment, [panels(seen, HEIGHT) for seen in views])
 
 
 def write_dream(folder: Path, environment: str, seen: View, dream: Video) -> None:

@@ -43,7 +43,7 @@ def replay(environment: str, recording: Recording, steps: int, stride: int) -> F
     frame, _ = simulator.reset(seed=recording.seed)
     for t, action in enumerate(recording.actions[:steps]):
         if t % stride == 0:
-            pictures.append(np.asarray(simulator.render(), np.uint8))
+            pictures.append(np.array(simulator.render(), np.uint8))
             frames.append(frame)
         frame, reward, terminated, truncated, _ = simulator.step(action)
         total += float(reward)

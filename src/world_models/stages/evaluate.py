@@ -132,7 +132,7 @@ def _show(
     where = agent.environment
     views = [films.view(film, agent.codec) for film in shown]
     for number, seen in enumerate(views, start=1):
-        films.write_agent(folder, f"agent-{number}", where, seen)
+        films.write_agent(folder / f"agent-{number}.mp4", where, [seen])
     dream = films.dreamed(dreams, agent.codec, parameters.video_steps)
     films.write_dream(folder, where, views[0], dream)
     films.write_gifs(folder, where, views[0], dream, parameters.gif_steps)

@@ -1,0 +1,149 @@
+"""``world-models``, the command line for people; no stage imports it.
+
+Only the chosen command's module is loaded, so that ``--help`` answers at once.
+"""
+
+import argparse
+import sys
+from importlib import import_module
+from pathlib import Path
+
+from world_models.errors import Interrupted, UserError
+
+ENVIRONMENTS = ("carracing", "takecover")
+EXAMPLES = """examples:
+  world-models describe carracing             the networks, part by part
+  world-models watch carracing --video drive.mp4
+  world-models dream takecover --tau 1.3 --episodes 20 --json
+  world-models profile smoke                  merge configs/smoke.yaml into params.yaml
+  world-models doctor                         what is missing, and how to get it
+
+The pipeline itself is DVC's: dvc repro, dvc exp run -S carracing.vae.learning_rate=3e-4."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line; each command is a module ``world_models.commands.<name>``."""
+    top = argparse.ArgumentParser(
+        prog="world-models",
+        description="World Models: an agent that sees, predicts, acts, and learns in its dream.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _describe(commands.add_parser("describe", help="V, M and C: parts, shapes, parameter counts"))
+    _watch(commands.add_parser("watch", help="the trained agent in the real environment"))
+    _dream(commands.add_parser("dream", help="the trained agent in M's dream"))
+    _profile(commands.add_parser("profile", help="set params.yaml to a budget"))
+    _results(commands.add_parser("results", help="the table of scores, from metrics/"))
+    _doctor(commands.add_parser("doctor", help="what this machine has, and what is missing"))
+    return top
+
+
+def _describe(p: argparse.ArgumentParser) -> None:
+    p.description = (
+        "Builds V, M and C and counts their weights part by part. Sizes are those of params.yaml "
+        "where there is one, else the paper's."
+    )
+    p.add_argument("environment", choices=ENVIRONMENTS)
+    p.add_argument("--params", type=Path, default=Path("params.yaml"), metavar="FILE")
+    _json(p)
+
+
+def _agent(p: argparse.ArgumentParser) -> None:
+    p.add_argument("environment", choices=ENVIRONMENTS)
+    p.add_argument("--episodes", type=_positive, default=1, metavar="N", help="default 1")
+    p.add_argument("--seed", type=_seed, default=1, metavar="S", help="of the first; default 1")
+    p.add_argument("--video", type=Path, metavar="FILE", help="write an .mp4 or a .gif")
+    p.add_argument("--models", type=Path, metavar="FOLDER", help="default: models/ENV")
+    _json(p)
+
+
+def _watch(p: argparse.ArgumentParser) -> None:
+    p.description = (
+        "Lets the trained agent play in the real environment, from any seed: episode i has seed "
+        "S + i. The video shows the game, V's view of it, and V's reconstruction."
+    )
+    p.epilog = "example: world-models watch takecover --episodes 5 --seed 100 --json"
+    _agent(p)
+    p.add_argument(
+        "--renderer",
+        choices=("genuine", "fast", "gymnasium"),
+        default="genuine",
+        help="what the agent sees: the simulator's own frames (default), or the fast ones",
+    )
+
+
+def _dream(p: argparse.ArgumentParser) -> None:
+    p.description = (
+        "Lets the trained agent play in M's dream. The video is V's decoding of what M dreams."
+    )
+    p.epilog = "example: world-models dream takecover --tau 1.3 --video dream.mp4"
+    _agent(p)
+    p.add_argument(
+        "--tau", type=_temperature, default=1.0, metavar="T", help="temperature; default 1"
+    )
+
+
+def _profile(p: argparse.ArgumentParser) -> None:
+    p.description = (
+        "Merges configs/NAME.yaml into params.yaml, comments kept; git diff shows what changed."
+    )
+    p.epilog = "profiles: smoke, laptop, overnight, paper. example: world-models profile overnight"
+    p.add_argument("name")
+    p.add_argument("--params", type=Path, default=Path("params.yaml"), metavar="FILE")
+    p.add_argument("--profiles", type=Path, default=Path("configs"), metavar="FOLDER")
+
+
+def _results(p: argparse.ArgumentParser) -> None:
+    p.description = "Prints the table of scores as Markdown, from metrics/ENV/evaluate.json."
+    p.epilog = "example: world-models results --write README.md"
+    p.add_argument("--metrics", type=Path, default=Path("metrics"), metavar="FOLDER")
+    p.add_argument("--write", type=Path, metavar="FILE", help="replace the table in this file")
+
+
+def _doctor(p: argparse.ArgumentParser) -> None:
+    p.description = "Checks versions, cores, CPU features and simulators; exit code 1 if not well."
+    _json(p)
+
+
+def _json(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--json", action="store_true", help="for programs, on standard output")
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is below 1")
+    return value
+
+
+def _seed(text: str) -> int:
+    value = int(text)
+    if not 0 <= value < 2**31:
+        raise argparse.ArgumentTypeError(f"{value} is not in 0 … 2147483647")
+    return value
+
+
+def _temperature(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 10:
+        raise argparse.ArgumentTypeError(f"{value} is not in (0, 10]")
+    return value
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run a command and exit: 0 done, 1 not well (doctor), 2 a fault to mend, 130 interrupted."""
+    arguments = parser().parse_args(argv)
+    command = import_module(f"world_models.commands.{arguments.command}")
+    try:
+        sys.exit(command.run(arguments))
+    except UserError as error:
+        print(f"world-models {arguments.command}: {error}", file=sys.stderr)
+        sys.exit(2)
+    except (KeyboardInterrupt, Interrupted):
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""``world-models describe``: V, M and C part by part, counted in built networks."""
+
+import json
+from argparse import Namespace
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import nn
+
+from world_models.controller.policy import Sizes as ControllerSizes
+from world_models.controller.policy import controller_spec, count, feature_size, layer_sizes
+from world_models.errors import ParameterError
+from world_models.memory.network import MDNRNN, Sizes
+from world_models.schema import read_yaml
+from world_models.vision.network import VAE
+
+ACTIONS = {"carracing": 3, "takecover": 1}
+
+
+class Shape(NamedTuple):
+    """What fixes the three networks' shapes."""
+
+    memory: Sizes
+    features: Literal["z", "zh", "zch"]
+    hidden: int
+
+
+PAPER = {
+    "carracing": Shape(Sizes(32, 3, 256, 5, False, False, False), "zh", 0),  # noqa: FBT003
+    "takecover": Shape(Sizes(64, 1, 512, 5, True, False, False), "zch", 0),  # noqa: FBT003
+}
+
+
+def run(arguments: Namespace) -> int:
+    """Print the networks."""
+    environment, params = arguments.environment, arguments.params
+    paper = PAPER[environment]
+    shape = _configured(environment, params) if params.exists() else paper
+    description = {
+        "environment": environment,
+        "sizes": str(params) if params.exists() else "paper",
+        "networks": networks(environment, shape),
+        "paper": {name: net["parameters"] for name, net in networks(environment, paper).items()},
+    }
+    print(json.dumps(description, indent=2) if arguments.json else "\n".join(_lines(description)))
+    return 0
+
+
+def _configured(environment: str, params: Path) -> Shape:
+    try:
+        mine = read_yaml(params)[environment]
+        m, c = mine["mdnrnn"], mine["evolve"]
+        sizes = (mine["vae"]["z_size"], ACTIONS[environment], m["hidden_size"], m["mixtures"])
+        memory = Sizes(*sizes, m["restart"], m["reward_head"], m["end_head"])
+        return Shape(memory, c["features"], c["hidden"])
+    except (KeyError, TypeError) as error:
+        raise ParameterError(f"{params} lacks a size of {environment}: {error}.") from None
+
+
+def networks(environment: str, shape: Shape) -> dict[str, Any]:
+    """V, M and C with their parts, tensors and counts of trainable weights."""
+    with torch.device("meta"):  # shapes without memory
+        v, m = VAE(shape.memory.z_size), MDNRNN(shape.memory)
+    v_parts: dict[str, nn.Module] = {
+        "encoder": v.encoder,
+        "heads": v.heads,
+        "decoder": v.decoder,
+    }
+    return {
+        "V": _network({part: _tensors(module) for part, module in v_parts.items()}),
+        "M": _network(_memory_parts(m)),
+        "C": _controller(environment, shape),
+    }
+
+
+def _tensors(module: nn.Module) -> dict[str, list[int]]:
+    named = module.named_parameters()
+    return {name: list(tensor.shape) for name, tensor in named if tensor.requires_grad}
+
+
+def _memory_parts(m: MDNRNN) -> dict[str, dict[str, list[int]]]:
+    shapes = _tensors(m)
+    core = ("w_x", "w_h", "bias")
+    return {
+        "lstm": {name: shapes[name] for name in core},
+        "head": {name: shape for name, shape in shapes.items() if name not in core},
+    }
+
+
+def _controller(environment: str, shape: Shape) -> dict[str, Any]:
+    spec = controller_spec(environment, shape.features, shape.hidden)
+    hidden = 0 if shape.features == "z" else shape.memory.hidden_size
+    sizes = ControllerSizes(shape.memory.z_size, hidden, ACTIONS[environment])
+    tensors: dict[str, list[int]] = {}
+    for number, (inputs, outputs) in enumerate(layer_sizes(spec, sizes), start=1):
+        tensors[f"layer{number}.weight"] = [outputs, inputs]
+        if spec.bias:
+            tensors[f"layer{number}.bias"] = [outputs]
+    net = _network({"policy": tensors})
+    assert net["parameters"] == count(spec, sizes)
+    seen = {"z": "z", "zh": "z, h", "zch": "z, c, h"}[shape.features]
+    return net | {"features": f"[{seen}]", "inputs": feature_size(shape.features, sizes)}
+
+
+def _network(parts: Mapping[str, Mapping[str, list[int]]]) -> dict[str, Any]:
+    counted = {
+        name: {
+            "parameters": sum(torch.Size(shape).numel() for shape in tensors.values()),
+            "tensors": dict(tensors),
+        }
+        for name, tensors in parts.items()
+    }
+    total = sum(int(str(part["parameters"])) for part in counted.values())
+    return {"parameters": total, "parts": counted}
+
+
+def _lines(description: Mapping[str, Any]) -> Iterable[str]:
+    yield f"{description['environment']}, sizes of {description['sizes']}"
+    for name, net in description["networks"].items():
+        paper = description["paper"][name]
+        note = "the paper's" if paper == net["parameters"] else f"the paper's has {paper:,}"
+        yield ""
+        yield f"{name}  {net['parameters']:,} parameters ({note})"
+        for part, content in net["parts"].items():
+            yield f"  {part:24}{content['parameters']:>12,}"
+            for tensor, shape in content["tensors"].items():
+                yield f"    {tensor:22}{' × '.join(map(str, shape)):>24}"

@@ -1,0 +1,143 @@
+"""``world-models doctor``: what this machine has, what is missing, and how to get it."""
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from argparse import Namespace
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import psutil
+
+from world_models.engine.settings import usable_cores
+from world_models.storage.scratch import find_root
+
+PACKAGES = (
+    *("torch", "pytorch-lightning", "gymnasium", "vizdoom", "numba", "cma", "h5py"),
+    *("hdf5plugin", "dvc", "mlflow", "av", "matplotlib", "safetensors"),
+)
+FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
+"""Of the CPU, as Linux names them; the last two make bfloat16 fast."""
+DISK = 5.0
+"""GB that the default profile takes."""
+START = """
+import sys
+import numpy as np
+from world_models.envs import catalogue
+from world_models.errors import UserError
+try:
+    simulator = catalogue.create(sys.argv[1], sys.argv[2])
+    frame, _ = simulator.reset(seed=1)
+    simulator.step(np.zeros(simulator.action_space.shape, np.float32))
+    assert frame.shape == (64, 64, 3), frame.shape
+    simulator.close()
+except UserError as error:
+    sys.exit(str(error))
+"""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at; ``cure`` says how to mend it."""
+
+    what: str
+    found: str
+    well: bool = True
+    cure: str = ""
+
+
+def run(arguments: Namespace) -> int:
+    """Look at everything; 1 if something is not well."""
+    findings = [*_machine(), *_packages(), *_tools(), *_simulators()]
+    if arguments.json:
+        print(json.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        for finding in findings:
+            print(f"{'ok ' if finding.well else 'BAD'}  {finding.what:24} {finding.found}")
+            if finding.cure and not finding.well:
+                print(f"     → {finding.cure}")
+    return 0 if all(finding.well for finding in findings) else 1
+
+
+def _machine() -> Iterator[Finding]:
+    python = platform.python_version()
+    fits = (3, 11) <= sys.version_info[:2] < (3, 14)
+    yield Finding("python", python, fits, "use Python 3.11, 3.12 or 3.13 (make setup PYTHON=…)")
+    yield Finding("system", f"{platform.system()} {platform.release()} {platform.machine()}")
+    cores, everywhere = usable_cores(), os.cpu_count()
+    yield Finding("cores", f"{cores} usable of {everywhere}; one worker each")
+    yield Finding("CPU features", _cpu())
+    memory = psutil.virtual_memory().available / 1e9
+    cure = "close something, or lower WORLD_MODELS_WORKERS and the batch sizes"
+    yield Finding("memory", f"{memory:.1f} GB free", memory > 2, cure)
+    free = shutil.disk_usage(find_root()).free / 1e9
+    cure = f"free {DISK:.0f} GB: dvc gc -w, or another disk"
+    yield Finding("disk", f"{free:.1f} GB free", free > DISK, cure)
+
+
+def _cpu() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return "unknown on this system"
+    lines = (line for line in text.splitlines() if line.startswith("flags"))
+    flags = set(next(lines, "").split())
+    return ", ".join(f"{name} {'yes' if name in flags else 'no'}" for name in FEATURES)
+
+
+def _packages() -> Iterator[Finding]:
+    for name in PACKAGES:
+        try:
+            yield Finding(name, version(name))
+        except PackageNotFoundError:
+            yield Finding(name, "missing", False, "make setup")  # noqa: FBT003
+    yield _probe("accelerator", _ACCELERATOR)
+    yield _probe("H.264", _ENCODER, "pip install --force-reinstall av (the wheel has libx264)")
+
+
+_ACCELERATOR = """
+import torch
+names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+mps = torch.backends.mps.is_available()
+print(", ".join(names) or ("Apple GPU" if mps else "none: everything runs on the CPU"))
+"""
+_ENCODER = """
+import av
+assert "libx264" in av.codecs_available, "PyAV lacks the encoder libx264"
+print("libx264")
+"""
+
+
+def _tools() -> Iterator[Finding]:
+    for name in ("git", "make"):
+        path = shutil.which(name)
+        yield Finding(name, path or "missing", path is not None, f"install {name}")
+
+
+def _simulators() -> Iterator[Finding]:
+    cures = {
+        "carracing": 'pip install swig "gymnasium[box2d]"',
+        "takecover": "pip install vizdoom; see https://vizdoom.farama.org",
+    }
+    for environment, cure in cures.items():
+        for renderer in ("fast", "genuine"):
+            yield _probe(f"{environment} ({renderer})", START, cure, environment, renderer)
+
+
+def _probe(what: str, code: str, cure: str = "make setup", *arguments: str) -> Finding:
+    """Try in a process of its own: what crashes or hangs there is a finding, not the end."""
+    command = [sys.executable, "-W", "ignore", "-c", code, *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    except subprocess.TimeoutExpired:
+        return Finding(what, "no answer in 120 s", False, cure)  # noqa: FBT003
+    lines = (done.stderr if done.returncode else done.stdout).strip().splitlines()
+    if done.returncode:
+        reason = lines[-1] if lines else f"ended with {done.returncode}"
+        return Finding(what, reason, False, cure)  # noqa: FBT003
+    return Finding(what, lines[-1] if lines else "starts")

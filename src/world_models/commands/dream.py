@@ -1,0 +1,21 @@
+"""``world-models dream``: the trained agent in M's dream."""
+
+from argparse import Namespace
+
+from world_models.commands.playing import open_agent, play, report, suffix
+from world_models.evaluation import films
+
+
+def run(arguments: Namespace) -> int:
+    """Play, report, and film if asked."""
+    suffix(arguments.video)
+    agent = open_agent(arguments)
+    task = agent.in_dream(min(arguments.episodes, 256), arguments.tau)
+    played = play(arguments, agent, task)
+    if arguments.video is not None:
+        recordings = [recording for unit in played for recording in unit.recordings]
+        steps = sum(len(recording.actions) for recording in recordings)
+        dream = films.dreamed(recordings, agent.codec, steps)
+        films.write(arguments.video, agent.environment, [dream])
+    report(arguments, played, tau=arguments.tau)
+    return 0

@@ -1,0 +1,90 @@
+"""What ``watch`` and ``dream`` share: the agent, its episodes, and the report of them."""
+
+import json
+from argparse import Namespace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from world_models.engine.api import Task
+from world_models.errors import UserError
+from world_models.evaluation import tables
+from world_models.evaluation.agent import Agent
+from world_models.evaluation.trials import Played, Trial
+from world_models.progress import progress
+from world_models.storage.artifact import open_artifact
+from world_models.storage.scratch import find_root
+
+FILMED = 8
+"""Episodes that a video shows at most."""
+
+
+def suffix(video: Path | None) -> None:
+    """Refuse a video of unknown kind before anything is played.
+
+    Raises:
+        UserError: neither ``.mp4`` nor ``.gif``, or its folder is missing.
+    """
+    if video is None:
+        return
+    if video.suffix not in (".mp4", ".gif"):
+        raise UserError(f"--video {video}: give a name that ends in .mp4 or .gif.")
+    if not video.absolute().parent.is_dir():
+        raise UserError(f"--video {video}: the folder {video.parent} does not exist.")
+
+
+def _models(arguments: Namespace) -> Path:
+    default = find_root() / "models" / arguments.environment
+    return default if arguments.models is None else Path(arguments.models)
+
+
+def open_agent(arguments: Namespace) -> Agent:
+    """V, M and C from the models' folder.
+
+    Raises:
+        InputError: one is missing or damaged; the message says how to get it.
+    """
+    models = _models(arguments)
+    paths = [models / kind for kind in ("vae", "mdnrnn", "controller")]
+    return Agent.load(arguments.environment, *paths)
+
+
+def latent(arguments: Namespace) -> Literal["sample", "mean"]:
+    """What C saw of V while it was trained; the authors' sample if that was in a dream."""
+    card = open_artifact(_models(arguments) / "controller", "controller", verify=False)
+    return "mean" if card.parameters.get("latent") == "mean" else "sample"
+
+
+def play(arguments: Namespace, agent: Agent, task: Task) -> list[Played]:
+    """Play the episodes, seeds S, S + 1, …, in this process."""
+    batch: int = task.payload.world.num_envs
+    assert task.setup is not None
+    arena = task.setup(task.payload)
+    seeds = arguments.seed + np.arange(arguments.episodes, dtype=np.int64)
+    filmed = FILMED if arguments.video is not None else 0
+    played = []
+    with progress(len(seeds), f"{arguments.command} {agent.environment}") as bar:
+        for start in range(0, len(seeds), batch):
+            part = seeds[start : start + batch]
+            record = max(0, min(filmed - start, len(part)))
+            played.append(task.work(arena, Trial(agent.controller.theta, part, record)))
+            bar.advance(len(part))
+    arena.world.close()
+    return played
+
+
+def report(arguments: Namespace, played: list[Played], **settings: float) -> None:
+    """Print each episode and, of two or more, the mean with its standard error."""
+    table = tables.episodes(arguments.command, played).drop(columns="policy")
+    score = tables.summary(table) if len(table) > 1 else None
+    if arguments.json:
+        content = {"environment": arguments.environment, **settings}
+        content["episodes"] = table.to_dict("records")
+        if score is not None:
+            content |= {"mean": score.mean, "sd": score.sd, "se": score.se, "n": score.n}
+        print(json.dumps(content, indent=2))
+        return
+    print(table.to_string(index=False, float_format=lambda x: f"{x:.1f}"))
+    if score is not None:
+        print(f"mean {score}")

@@ -1,0 +1,220 @@
+"""Real stage processes on a real store: started together, failed, interrupted, killed, resumed."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+from mlflow.entities import Run
+from mlflow.tracking import MlflowClient
+
+STAGE = """
+import signal, sys, time
+from pathlib import Path
+from world_models.errors import Interrupted
+from world_models.storage.artifact import Card
+from world_models.storage.scratch import Scratch
+from world_models.tracking.run import open_run
+
+def interrupt(*_):
+    raise Interrupted
+
+name, ending, first = sys.argv[1], sys.argv[2], int(sys.argv[3])
+signal.signal(signal.SIGINT, interrupt)
+signal.signal(signal.SIGTERM, interrupt)
+made = {"parameters": {"seed": 3, "episodes": 9}, "metrics": {"frames": 40}}
+card = Card(1, "vae", "carracing", "vae", {"learning_rate": 0.5}, {"loss": {"kl": 2.5}}, {},
+            {"rollouts": made}, {})
+with (
+    Scratch.open(Path(), name, "carracing", "0" * 64) as scratch,
+    open_run(name, "carracing", {"seed": 7, "n": {"a": 1}}, [card], scratch) as tracker,
+):
+    for step in range(first, 1500):
+        tracker.log_metrics({"loss": 1 / (step + 1)}, step)
+    Path(f"{name}.txt").write_text("hello")
+    tracker.log_artifact(Path(f"{name}.txt"), "reports")
+    tracker.log_input("rollouts", Path("data"), "0123456789abcdef0123456789abcdef.dir")
+    tracker.log_parameters({"late": {"key": 1}})
+    if ending == "fails":
+        raise ValueError("as asked")
+    opened = time.monotonic() + 120
+    while ending == "waits" and tracker.run_id is None and time.monotonic() < opened:
+        time.sleep(0.05)
+    tracker.set_tags({"extra": "yes"})
+    if ending == "waits":
+        print("ready" if tracker.run_id else "never opened", flush=True)
+        time.sleep(600)
+"""
+QUICK = [f"stage{i}" for i in range(7)]
+WAITING = {
+    "interrupted": signal.SIGINT,
+    "terminated": signal.SIGTERM,
+    "killed": signal.SIGKILL,
+    "both": signal.SIGKILL,
+}
+
+
+@dataclass
+class Store:
+    """A store that twelve stages were started on at the same time."""
+
+    folder: Path
+    exits: dict[str, int]
+
+    @property
+    def client(self) -> MlflowClient:
+        return MlflowClient(f"sqlite:///{self.folder / 'mlflow.db'}")
+
+    def runs(self) -> dict[str, list[Run]]:
+        experiments = [e.experiment_id for e in self.client.search_experiments()]
+        found: dict[str, list[Run]] = {}
+        for run in self.client.search_runs(experiments):
+            found.setdefault(run.data.tags["stage"], []).append(run)
+        return found
+
+    def run(self, name: str) -> Run:
+        (run,) = self.runs()[name]
+        return run
+
+
+def _start(folder: Path, name: str, ending: str, first: int = 0) -> "subprocess.Popen[str]":
+    hidden = ("MLFLOW_", "DVC_", "WORLD_MODELS_")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(hidden)}
+    return subprocess.Popen(
+        [sys.executable, "-c", STAGE, name, ending, str(first)],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+
+
+def _end(process: "subprocess.Popen[str]", name: str) -> None:
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    (recorder,) = psutil.Process(process.pid).children()
+    if name == "both":
+        recorder.kill()
+    process.send_signal(WAITING[name])
+    process.communicate()
+    psutil.wait_procs([recorder], timeout=60)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    folder = tmp_path_factory.mktemp("store")
+    endings = dict.fromkeys(QUICK, "ends") | {"broken": "fails"} | dict.fromkeys(WAITING, "waits")
+    assert len(endings) == 12
+    processes = {name: _start(folder, name, ending) for name, ending in endings.items()}
+    for name in WAITING:
+        _end(processes[name], name)
+    for name in {*processes} - {*WAITING}:
+        processes[name].communicate()
+    exits = {name: process.returncode for name, process in processes.items()}
+    yield Store(folder, exits)
+    shutil.rmtree(folder)
+
+
+@pytest.mark.slow
+def test_twelve_stages_on_a_fresh_store_do_not_collide(store: Store):
+    assert {store.exits[name] for name in QUICK} == {0}
+    runs = store.runs()
+    assert set(runs) == {*QUICK, "broken", *WAITING}
+    assert {run.info.status for name in QUICK for run in runs[name]} == {"FINISHED"}
+    assert {run.data.metrics["loss"] for name in QUICK for run in runs[name]} == {1 / 1500}
+    history = store.client.get_metric_history(runs["stage0"][0].info.run_id, "loss")
+    assert [m.step for m in history] == list(range(1500))
+
+
+@pytest.mark.slow
+def test_a_run_holds_what_the_stage_said_and_what_lies_upstream(store: Store):
+    run = store.run("stage0")
+    expected = {"stage0.seed": "7", "stage0.n.a": "1", "late.key": "1"}
+    upstream = {"vae.learning_rate": "0.5", "rollouts.episodes": "9", "rollouts.seed": "3"}
+    assert run.data.params == expected | upstream
+    assert run.data.metrics["vae.loss.kl"] == 2.5
+    assert run.data.metrics["rollouts.frames"] == 40
+    tags = run.data.tags
+    assert (tags["environment"], tags["seed"], tags["variant"]) == ("carracing", "7", "workspace")
+    assert tags["extra"] == "yes"
+    assert run.info.run_name == "stage0@carracing"
+    (dataset,) = run.inputs.dataset_inputs
+    assert dataset.dataset.digest == "0123456789abcdef0123456789abcdef.dir"
+    artifact = store.folder / "mlartifacts" / "world-models-carracing" / run.info.run_id
+    assert (artifact / "artifacts" / "reports" / "stage0.txt").read_text() == "hello"
+
+
+@pytest.mark.slow
+def test_how_a_stage_ends_is_how_its_run_ends(store: Store):
+    statuses = {name: store.run(name).info.status for name in ("broken", "interrupted")}
+    assert statuses == {"broken": "FAILED", "interrupted": "KILLED"}
+    assert store.run("terminated").info.status == "KILLED"
+    assert store.exits["broken"] == 1
+    # SIGKILL reaches no handler: the recorder saw the pipe close
+    assert store.exits["killed"] == -signal.SIGKILL
+    assert store.run("killed").info.status == "KILLED"
+
+
+@pytest.mark.slow
+def test_nothing_stray_is_left(store: Store):
+    names = {p.name for p in store.folder.iterdir() if not p.name.endswith(".txt")}
+    sides = {"mlflow.db.lock", ".scratch"}
+    assert {"mlflow.db", "mlartifacts"} <= names <= {"mlflow.db", "mlartifacts"} | sides
+
+
+@pytest.mark.slow
+def test_resume_continues_the_run_and_closes_the_dead(store: Store):
+    assert store.run("both").info.status == "RUNNING"  # nobody was left to say otherwise
+    before = store.run("killed").info.run_id
+    again = _start(store.folder, "killed", "ends", first=1000)  # repeats steps, as a resume does
+    again.communicate()
+    run = store.run("killed")
+    assert (run.info.run_id, run.info.status) == (before, "FINISHED")
+    history = store.client.get_metric_history(run.info.run_id, "loss")
+    assert sorted(m.step for m in history) == list(range(1500))
+    assert store.run("both").info.status == "KILLED"
+
+
+@pytest.mark.slow
+def test_an_experiment_in_a_copy_is_recorded_in_the_repository(tmp_path: Path):
+    hidden = ("MLFLOW_", "DVC_", "WORLD_MODELS_", "GIT_")
+    keep = {k: v for k, v in os.environ.items() if not k.startswith(hidden)}
+    environment = keep | {"DVC_NO_ANALYTICS": "1", "DVC_GLOBAL_CONFIG_DIR": str(tmp_path / "g")}
+    repository = tmp_path / "repository"
+    (repository / "src").mkdir(parents=True)
+    (repository / "src" / "a.py").write_text("x = 1\n")
+    (repository / "params.yaml").write_text("carracing:\n  vae:\n    n: 1\n    seed: 2\n")
+    (repository / "stage.py").write_text(
+        "import yaml\nfrom world_models.tracking.run import open_run\n"
+        "values = yaml.safe_load(open('params.yaml'))['carracing']['vae']\n"
+        "with open_run('vae', 'carracing', values) as tracker:\n"
+        "    tracker.log_metrics({'loss': 1.0})\n"
+    )
+    (repository / "dvc.yaml").write_text(
+        f"stages:\n  vae:\n    cmd: {sys.executable} stage.py\n    params: [carracing.vae]\n"
+    )
+
+    def call(*command: str) -> None:
+        subprocess.run(command, cwd=repository, env=environment, check=True, capture_output=True)
+
+    call("git", "init", "-q")
+    call(sys.executable, "-m", "dvc", "init", "-q")
+    call("git", "add", "-A")
+    call("git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "start")
+    call(
+        *(sys.executable, "-m", "dvc", "exp", "run", "--temp", "-n", "tried"),
+        *("-S", "carracing.vae.n=5"),
+    )
+    store = Store(repository, {})
+    run = store.run("vae")
+    assert run.data.params == {"vae.n": "5", "vae.seed": "2"}
+    tags = run.data.tags
+    assert (tags["dvc.experiment"], tags["dvc.stage"], tags["variant"]) == ("tried", "vae", "tried")
+    assert (tags["dirty.code"], tags["dirty.parameters"]) == ("false", "true")
