@@ -139,7 +139,10 @@ def told(out: Path) -> Iterator[None]:
 
 def _concerns(error: OSError, out: Path) -> bool:
     # The block may read other files too; what it may not read is none of ours.
-    return error.filename is None or Path(error.filename).parent == out.parent
+    if error.filename is None:
+        return True
+    refused = Path(error.filename)
+    return refused.parent == out.parent or refused in out.parents
 
 
 def _full(out: Path) -> str:

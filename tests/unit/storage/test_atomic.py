@@ -95,6 +95,16 @@ def test_a_full_disk_is_told_with_the_cure(tmp_path):
     assert names(tmp_path) == []
 
 
+@pytest.mark.parametrize("out", ["/sys/out", "/sys/deep/out"])
+def test_a_place_that_may_not_be_written_is_told(out):
+    def write():
+        with atomic.atomic_folder(Path(out)):
+            pass
+
+    with pytest.raises(UserError, match=rf"{out} may not be written \(.*Change the owner"):
+        write()
+
+
 def test_other_faults_of_the_disk_are_not_taken_for_a_full_one(tmp_path):
     with pytest.raises(FileNotFoundError), atomic.atomic_folder(tmp_path / "out"):
         (tmp_path / "input").read_bytes()
