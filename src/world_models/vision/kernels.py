@@ -48,15 +48,6 @@ def pixels_to_columns(frames: NDArray[np.uint8], columns: Array) -> None:
 
 
 @compiled
-def bias_relu(y: Array, bias: Array) -> None:
-    """In place y = max(y + bias, 0), y (rows, C), bias (C,)."""
-    zero = np.float32(0)
-    for row in range(y.shape[0]):
-        for c in range(y.shape[1]):
-            y[row, c] = max(y[row, c] + bias[c], zero)
-
-
-@compiled
 def relu_gradient(y: Array, dy: Array, masked: Array, dbias: Array) -> None:
     """Set masked to dy where y > 0, else 0, all (rows, C); add its sum over rows to dbias (C,)."""
     zero = np.float32(0)
@@ -186,65 +177,71 @@ def conv_weights_gradient(operand: Array, w: Array) -> None:
 
 
 @compiled
+def _points(x0: Array, x1: Array, x2: Array, out: Array, step: int, count: int) -> None:
+    """x0 − x1, x1, x2 − x1, one after another at distance ``step``.
+
+    Loops over one index into one-dimensional views are what LLVM vectorises without many checks.
+    """
+    t0, t1, t2 = out, out[step:], out[2 * step :]
+    for k in range(count):
+        t0[k] = x0[k] - x1[k]
+        t1[k] = x1[k]
+        t2[k] = x2[k] - x1[k]
+
+
+@compiled
+def _points_gradient(t: Array, step: int, x0: Array, x1: Array, x2: Array, count: int) -> None:
+    """The adjoint of :func:`_points`: added to x0, written to x1 and x2, which come first here."""
+    t0, t1, t2 = t, t[step:], t[2 * step :]
+    for k in range(count):
+        x0[k] += t0[k]
+        x1[k] = t1[k] - t0[k] - t2[k]
+        x2[k] = t2[k]
+
+
+@compiled
 def conv_tiles(x: Array, tiles: Array) -> None:
-    """Images (n, H, W, C) to F(2,2) tiles (n·t·t, 9, 4·C), t = (H − 2) // 4."""
-    n, height, _, channels = x.shape
-    t = (height - 2) // 4
-    row = 0
+    """Images (n, H, H, C) to F(2,2) tiles (n·t·t, 9, 4·C), t = (H − 2) // 4.
+
+    Whole lines are transformed first: two neighbouring pixels, one of either phase, stay together.
+    """
+    n, size, _, channels = x.shape
+    t, pair, step, width = (size - 2) // 4, 2 * channels, 4 * channels, size * channels
+    flat, out = x.reshape(-1), tiles.reshape(-1)
+    half = np.empty(3 * width, np.float32)
     for i in range(n):
         for a in range(t):
-            for b in range(t):
-                for p in range(2):
-                    for q in range(2):
-                        r, s, start = 4 * a + p, 4 * b + q, (2 * p + q) * channels
-                        for c in range(channels):
-                            x01, x11, x21 = (
-                                x[i, r, s + 2, c],
-                                x[i, r + 2, s + 2, c],
-                                x[i, r + 4, s + 2, c],
-                            )
-                            x00, x02 = x[i, r, s, c] - x01, x[i, r, s + 4, c] - x01
-                            x10, x12 = x[i, r + 2, s, c] - x11, x[i, r + 2, s + 4, c] - x11
-                            x20, x22 = x[i, r + 4, s, c] - x21, x[i, r + 4, s + 4, c] - x21
-                            k = start + c
-                            tiles[row, 0, k], tiles[row, 1, k] = x00 - x10, x01 - x11
-                            tiles[row, 2, k], tiles[row, 3, k] = x02 - x12, x10
-                            tiles[row, 4, k], tiles[row, 5, k] = x11, x12
-                            tiles[row, 6, k], tiles[row, 7, k] = x20 - x10, x21 - x11
-                            tiles[row, 8, k] = x22 - x12
-                row += 1
+            for p in range(2):
+                above = flat[(i * size + 4 * a + p) * width :]
+                _points(above, above[2 * width :], above[4 * width :], half, width, width)
+                for b in range(t):
+                    row = (i * t + a) * t + b
+                    for u in range(3):
+                        left = half[u * width + b * step :]
+                        into = out[(9 * row + 3 * u) * step + p * pair :]
+                        _points(left, left[pair:], left[2 * pair :], into, step, pair)
 
 
 @compiled
 def conv_tiles_gradient(tiles: Array, dx: Array) -> None:
     """The adjoint of :func:`conv_tiles`; dx is overwritten."""
-    n, height, _, channels = dx.shape
-    t = (height - 2) // 4
-    dx[:] = 0
-    row = 0
+    n, size, _, channels = dx.shape
+    t, pair, step, width = (size - 2) // 4, 2 * channels, 4 * channels, size * channels
+    flat, given = dx.reshape(-1), tiles.reshape(-1)
+    half = np.empty(3 * width, np.float32)
+    flat[:] = 0
     for i in range(n):
         for a in range(t):
-            for b in range(t):
-                for p in range(2):
-                    for q in range(2):
-                        r, s, start = 4 * a + p, 4 * b + q, (2 * p + q) * channels
-                        for c in range(channels):
-                            k = start + c
-                            t00, t01, t02 = tiles[row, 0, k], tiles[row, 1, k], tiles[row, 2, k]
-                            t20, t21, t22 = tiles[row, 6, k], tiles[row, 7, k], tiles[row, 8, k]
-                            t10 = tiles[row, 3, k] - t00 - t20
-                            t11 = tiles[row, 4, k] - t01 - t21
-                            t12 = tiles[row, 5, k] - t02 - t22
-                            dx[i, r, s, c] += t00
-                            dx[i, r, s + 2, c] += t01 - t00 - t02
-                            dx[i, r, s + 4, c] += t02
-                            dx[i, r + 2, s, c] += t10
-                            dx[i, r + 2, s + 2, c] += t11 - t10 - t12
-                            dx[i, r + 2, s + 4, c] += t12
-                            dx[i, r + 4, s, c] += t20
-                            dx[i, r + 4, s + 2, c] += t21 - t20 - t22
-                            dx[i, r + 4, s + 4, c] += t22
-                row += 1
+            for p in range(2):
+                half[:] = 0
+                for b in range(t):
+                    row = (i * t + a) * t + b
+                    for u in range(3):
+                        left = half[u * width + b * step :]
+                        t0 = given[(9 * row + 3 * u) * step + p * pair :]
+                        _points_gradient(t0, step, left, left[pair:], left[2 * pair :], pair)
+                above = flat[(i * size + 4 * a + p) * width :]
+                _points_gradient(half, width, above, above[2 * width :], above[4 * width :], width)
 
 
 @compiled

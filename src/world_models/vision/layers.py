@@ -12,6 +12,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from world_models.vision import kernels, winograd3
 
@@ -64,17 +65,18 @@ def _last(weight: Tensor) -> Tensor:
 
 
 class FirstConv:
-    """The convolution on pixels: columns of 48 straight from the bytes, one GEMM."""
+    """The convolution on pixels, by oneDNN on channels-last memory; 1/255 is in the operand."""
 
     block = 8
 
     def operand(self, weight: Tensor) -> Tensor:
-        """(32, 3, 4, 4) → (32, 48)."""
-        return _last(weight).flatten(1)
+        """(32, 3, 4, 4) → (32, 4, 4, 3)."""
+        return _last(weight) / 255
 
     def weight_gradient(self, gradient: Tensor, weight: Tensor) -> Tensor:
-        """(32, 48) → (32, 3, 4, 4)."""
-        return gradient.view(weight.shape[0], 4, 4, 3).permute(0, 3, 1, 2)
+        """(32, 4, 4, 3) → (32, 3, 4, 4)."""
+        assert gradient.shape[0] == weight.shape[0]
+        return gradient.permute(0, 3, 1, 2)
 
     def output_shape(self, x: Tensor) -> tuple[int, ...]:
         """(n, 64, 64, 3) → (n, 31, 31, 32)."""
@@ -82,22 +84,17 @@ class FirstConv:
 
     def forward(self, x: Tensor, operand: Tensor, bias: Tensor, y: Tensor) -> None:
         """Frames uint8 to max(conv + bias, 0)."""
-        rows = y.view(-1, 32)
-        torch.mm(_pixel_columns(x), operand.t(), out=rows)
-        kernels.bias_relu(rows.numpy(), bias.numpy())
+        bytes_, weight = x.to(torch.float32).permute(0, 3, 1, 2), operand.permute(0, 3, 1, 2)
+        torch.clamp_min(functional.conv2d(bytes_, weight, bias, 2), 0, out=y.permute(0, 3, 1, 2))
 
     def backward(
         self, x: Tensor, dy: Tensor, operand: Tensor, dx: Tensor | None, doperand: Tensor
     ) -> None:
-        """Gradient of the weights alone: pixels have none."""
+        """Gradient of the weights alone, from columns of pixels in 0–1: pixels have none."""
         assert dx is None, operand.shape
-        doperand.addmm_(dy.view(-1, 32).t(), _pixel_columns(x))
-
-
-def _pixel_columns(frames: Tensor) -> Tensor:
-    columns = scratch.get("columns", len(frames) * 961, 48)
-    kernels.pixels_to_columns(frames.numpy(), columns.numpy())
-    return columns
+        columns = scratch.get("columns", len(x) * 961, 48)
+        kernels.pixels_to_columns(x.numpy(), columns.numpy())
+        doperand.view(32, 48).addmm_(dy.view(-1, 32).t(), columns)
 
 
 class WinogradConv:
