@@ -1,6 +1,7 @@
 """Resizes pictures by area, exactly: each output pixel is the mean of what it covers.
 
-Integer arithmetic throughout, so that equal pictures give equal bytes on every machine.
+All sums are integers that float32 holds exactly, so that equal pictures give equal bytes on every
+machine, whatever the order of the additions.
 """
 
 import numpy as np
@@ -9,12 +10,15 @@ from numpy.typing import NDArray
 
 Frame = NDArray[np.uint8]
 Edges = NDArray[np.int64]
-Weights = NDArray[np.int32]
+Weights = NDArray[np.float32]
 
 SIZE = 64
 """Pixels of a frame's side."""
 PARTS = 4
 """Windows may begin and end at quarters of a pixel."""
+_EXACT = (
+    4096  # 255 times as much is below 2^24, and the quotient's rounding below a quarter of a part
+)
 
 
 class Shrinker:
@@ -31,6 +35,8 @@ class Shrinker:
         self._shape = (height, width, 3)
         self._rows = _coverage(height, window)
         self._columns = _coverage(width, (0, PARTS * width))
+        total = self._rows[1][0].sum() * self._columns[1][0].sum()
+        assert total < _EXACT, f"{total:g} parts a pixel: float32 would round"
 
     def __call__(self, picture: Frame, out: Frame) -> None:
         """Resize ``picture``, uint8 (height, width, 3), into ``out``, uint8 (64, 64, 3)."""
@@ -39,22 +45,23 @@ class Shrinker:
 
 
 def _coverage(size: int, window: tuple[int, int]) -> tuple[Edges, Weights]:
-    """First source pixel, int64 (64,), and weights, int32 (64, taps), of each output pixel.
+    """First source pixel, int64 (64,), and weights, float32 (64, taps), of each output pixel.
 
-    In units of 1/(4 · 64) pixel every edge is an integer; the weights of one output pixel add up
-    to the window's length in quarters.
+    In units of 1/(4 · 64) pixel every edge is an integer, so the weights are small integers.
     """
     begin, end = window
     length, unit = end - begin, PARTS * SIZE
-    weights = np.zeros((SIZE, size), np.int32)
+    weights = np.zeros((SIZE, size), np.int64)
     for i in range(SIZE):
         low, high = SIZE * begin + i * length, SIZE * begin + (i + 1) * length
         for pixel in range(low // unit, -(-high // unit)):
             covered = min(high, (pixel + 1) * unit) - max(low, pixel * unit)
             weights[i, min(max(pixel, 0), size - 1)] += covered
+    weights //= np.gcd.reduce(weights, axis=None)
     taps = max(int(np.ptp(np.flatnonzero(row))) + 1 for row in weights)
     first = np.minimum((weights > 0).argmax(axis=1), size - taps)
-    return first, np.stack([row[f : f + taps] for row, f in zip(weights, first, strict=True)])
+    kept = [row[f : f + taps] for row, f in zip(weights, first, strict=True)]
+    return first, np.array(kept, np.float32)
 
 
 @njit(cache=True)
@@ -66,25 +73,25 @@ def _shrink(
     column_weights: Weights,
     out: Frame,
 ) -> None:
+    """Rows first, into a band of one output row; then columns. float32 is exact here."""
     total = row_weights[0].sum() * column_weights[0].sum()
-    scale = 1.0 / total
-    half = total * 0.5 + 0.5  # rounds half up; the added half unit outweighs float error
-    band = np.empty(picture.shape[1], np.int32)
+    scale, half = np.float32(1.0 / total), np.float32(total * 0.5 + 0.25)  # 0.25: float error
+    band = np.empty(picture.shape[1], np.float32)
     for i in range(SIZE):
         band[:] = 0
         for k in range(row_weights.shape[1]):
             weight = row_weights[i, k]
             source = picture[tops[i] + k]
-            for j in range(band.shape[0]):
-                band[j] += weight * np.int32(source[j])
+            for j in range(len(band)):
+                band[j] += weight * np.float32(source[j])
         for j in range(SIZE):
             at = 3 * lefts[j]
-            r, g, b = np.int32(0), np.int32(0), np.int32(0)
+            red, green, blue = half, half, half
             for k in range(column_weights.shape[1]):
                 weight = column_weights[j, k]
-                r += weight * band[at + 3 * k]
-                g += weight * band[at + 3 * k + 1]
-                b += weight * band[at + 3 * k + 2]
-            out[i, j, 0] = np.uint8((r + half) * scale)
-            out[i, j, 1] = np.uint8((g + half) * scale)
-            out[i, j, 2] = np.uint8((b + half) * scale)
+                red += weight * band[at + 3 * k]
+                green += weight * band[at + 3 * k + 1]
+                blue += weight * band[at + 3 * k + 2]
+            out[i, j, 0] = np.uint8(red * scale)
+            out[i, j, 1] = np.uint8(green * scale)
+            out[i, j, 2] = np.uint8(blue * scale)

@@ -31,6 +31,9 @@ class Lockstep(gymnasium.vector.VectorEnv[Frames, FloatArray, NDArray[Any]]):
         renderer: ``fast``, ``genuine``, or a name of the simulator's own.
         render_mode: None, or ``rgb_array`` for :meth:`render`.
 
+    Attributes:
+        action_size: A, numbers in an action.
+
     Raises:
         ParameterError: an unknown environment, renderer or mode.
         EnvironmentMissingError: the simulator cannot start on this machine.
@@ -56,7 +59,9 @@ class Lockstep(gymnasium.vector.VectorEnv[Frames, FloatArray, NDArray[Any]]):
         self.single_action_space = first.action_space
         self.observation_space = batch_space(first.observation_space, num_envs)
         self.action_space = batch_space(first.action_space, num_envs)
+        assert first.action_space.shape is not None
         assert first.observation_space.shape is not None
+        self.action_size: int = first.action_space.shape[0]
         self._buffer = np.zeros((num_envs, *first.observation_space.shape), np.uint8)
         self._live = np.zeros(0, np.bool_)
 
