@@ -30,7 +30,7 @@ def _sign(value: float) -> float:
     return 1.0 if value > 0 else (-1.0 if value < 0 else 0.0)
 
 
-class Car(car_dynamics.Car):  # type: ignore[misc]
+class Car(car_dynamics.Car):
     """Gymnasium's car, its formulas in plain floats and in the original order of operations."""
 
     def gas(self, gas: float) -> None:
@@ -103,17 +103,25 @@ class Car(car_dynamics.Car):  # type: ignore[misc]
         elif w.skid_start is None:
             w.skid_start = w.position
         else:
-            w.skid_particle = self._create_particle(w.skid_start, w.position, grass)
+            mark = self._create_particle(w.skid_start, w.position, grass)  # type: ignore[no-untyped-call]
+            w.skid_particle = mark
             w.skid_start = None
 
 
-class Game(car_racing.CarRacing):  # type: ignore[misc]
+_build: Any = Car
+_detector: Any = car_racing.FrictionDetector
+
+
+class Game(car_racing.CarRacing):
     """Gymnasium's game; ``state_pixels`` is left to the caller.
 
     ``step`` and ``reset`` return None where Gymnasium's return the frame. Beside Gymnasium's own
     attributes there are ``tiles`` (n, 4, 2), ``tile_colors`` (n, 3), which the contact listener
     changes in place, ``kerbs`` (m, 4, 2) and ``kerb_of`` (m,), the tile that each belongs to.
     """
+
+    road: Any
+    car: Any
 
     def __init__(self, render_mode: str | None = None) -> None:
         super().__init__(render_mode=render_mode)
@@ -123,7 +131,7 @@ class Game(car_racing.CarRacing):  # type: ignore[misc]
 
     def _create_track(self) -> bool:
         points = track.draw_checkpoints(self.np_random)
-        self.road: list[Any] = []
+        self.road = []
         self.start_alpha = track.START_ALPHA
         lap = track.closed_lap(points)
         if not len(lap):
@@ -172,8 +180,8 @@ class Game(car_racing.CarRacing):  # type: ignore[misc]
         """As Gymnasium's: a new track from the game's generator, and one step without action."""
         del options
         super(car_racing.CarRacing, self).reset(seed=seed)
-        self._destroy()
-        listener = car_racing.FrictionDetector(self, self.lap_complete_percent)
+        self._destroy()  # type: ignore[no-untyped-call]
+        listener = _detector(self, self.lap_complete_percent)
         self.world.contactListener_bug_workaround = listener
         self.world.contactListener = listener
         self.reward = self.prev_reward = self.t = 0.0
@@ -181,7 +189,7 @@ class Game(car_racing.CarRacing):  # type: ignore[misc]
         self.new_lap = False
         while not self._create_track():
             pass
-        self.car = Car(self.world, *self.track[0][1:4])
+        self.car = _build(self.world, *self.track[0][1:4])
         self._advance()
         return None, {}
 
@@ -190,7 +198,7 @@ class Game(car_racing.CarRacing):  # type: ignore[misc]
         self.world.Step(_DT, 6 * 30, 2 * 30)
         self.t += _DT
 
-    def step(
+    def step(  # type: ignore[override]
         self, action: NDArray[np.floating[Any]]
     ) -> tuple[None, float, bool, bool, dict[str, Any]]:
         """One fiftieth of a second; action is (3,): steering, gas, brake."""
@@ -208,8 +216,8 @@ class Game(car_racing.CarRacing):  # type: ignore[misc]
         if self.tile_visited_count == len(self.track) or self.new_lap:
             terminated = True
             info["lap_finished"] = True
-        x, y = car.hull.position
-        if abs(x) > car_racing.PLAYFIELD or abs(y) > car_racing.PLAYFIELD:
+        place = car.hull.position
+        if abs(place.x) > car_racing.PLAYFIELD or abs(place.y) > car_racing.PLAYFIELD:
             terminated = True
             info["lap_finished"] = False
             reward = -100.0

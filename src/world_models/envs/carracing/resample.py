@@ -15,85 +15,97 @@ SIZE = 64
 THIRDS = COLUMNS // 3
 """Three columns of Gymnasium's picture become two of the agent's."""
 
+_ROW_PARTS, _ROW_SHARE = 16, 21
+"""84 rows become 64: a row of the frame holds 21 sixteenths of a row."""
+_SHARES = 3 * _ROW_SHARE * X * Y
+_BITS = 20
+_MASK = (1 << _BITS) - 1
+assert 255 * _SHARES <= _MASK
+
 Frame = NDArray[np.uint8]
-Planes = NDArray[np.float32]
-
-
-def area_weights(source: int, size: int) -> NDArray[np.float64]:
-    """A matrix (size, source): each row averages source pixels by overlap and sums to 1."""
-    scale = source / size
-    start = np.arange(size)[:, None] * scale
-    pixel = np.arange(source)[None, :]
-    overlap = np.minimum(start + scale, pixel + 1) - np.maximum(start, pixel)
-    return np.clip(overlap, 0.0, None) / scale
-
-
-def crop_and_resize(picture: Frame) -> Frame:
-    """Gymnasium's 96×96×3 picture as the agent sees it: rows 0–83, uint8 (64, 64, 3)."""
-    rows, columns = area_weights(ROWS, SIZE), area_weights(COLUMNS, SIZE)
-    flat = rows @ picture[:ROWS].reshape(ROWS, -1).astype(np.float64)
-    mean = columns @ flat.reshape(SIZE, COLUMNS, 3)
-    return np.rint(mean).astype(np.uint8)
+Sums = NDArray[np.int64]
 
 
 def pack(colors: NDArray[np.int64]) -> NDArray[np.int64]:
     """Colors (n, 3) as one number each, 20 bits a channel, so that one sum adds all three."""
-    return colors[:, 0] | colors[:, 1] << 20 | colors[:, 2] << 40
+    packed: NDArray[np.int64] = colors[:, 0] | colors[:, 1] << _BITS | colors[:, 2] << 2 * _BITS
+    return packed
+
+
+def row_weights() -> tuple[Sums, Sums]:
+    """Which rows of the 84 make each of the 64: the first (64,), and the weights of three (64, 3).
+
+    In sixteenths of a row every edge is a whole number, and each row's weights add up to 21.
+    """
+    top = _ROW_SHARE * np.arange(SIZE)
+    starts = np.minimum(top // _ROW_PARTS, ROWS - 3)
+    edges = (starts[:, None] + np.arange(4)) * _ROW_PARTS
+    covered = np.clip(edges, top[:, None], top[:, None] + _ROW_SHARE)
+    return starts, np.diff(covered, axis=1)
 
 
 @njit(cache=True)
-def average_blocks(lattice: Frame, palette: NDArray[np.int64], out: Planes) -> None:
-    """Sum of each block's X·Y colors, by ``pack``-ed palette (n,).
+def _sum_blocks(lattice: Frame, palette: Sums, out: Sums) -> None:
+    """Sum of each block's X·Y colors.
 
     Args:
         lattice: palette indices, uint8 (ROWS * Y, COLUMNS * X).
         palette: colors as ``pack`` gives them, int64 (n,).
-        out: float32 (ROWS, 3, 3, THIRDS): row, column modulo 3, channel, column div 3.
+        out: packed sums, int64 (ROWS, 3, THIRDS): row, column modulo 3, column div 3.
     """
     words = lattice.view(np.uint32)
-    mask = (1 << 20) - 1
     for r in range(ROWS):
-        for c in range(COLUMNS):
-            word = words[r * Y, c]
-            same = word == (word >> 8 | word << 24) & 0xFFFFFFFF
-            for i in range(1, Y):
-                same = same and words[r * Y + i, c] == word
-            total = palette[word & 255] * (X * Y)
-            if not same:
-                total = 0
-                for i in range(Y):
-                    for j in range(X):
-                        total += palette[lattice[r * Y + i, c * X + j]]
-            cell = out[r, c % 3]
-            cell[0, c // 3] = np.float32(total & mask)
-            cell[1, c // 3] = np.float32(total >> 20 & mask)
-            cell[2, c // 3] = np.float32(total >> 40)
+        for m in range(THIRDS):
+            for third in range(3):
+                column = 3 * m + third
+                word = words[r * Y, column]
+                same = word == (word >> 8 | word << 24) & 0xFFFFFFFF
+                for i in range(1, Y):
+                    same = same and words[r * Y + i, column] == word
+                total = palette[word & 255] * (X * Y)
+                if not same:  # one block in thirty
+                    total = 0
+                    for i in range(Y):
+                        for j in range(X):
+                            total += palette[lattice[r * Y + i, column * X + j]]
+                out[r, third, m] = total
 
 
-@njit(cache=True, fastmath=True)
-def shrink(blocks: Planes, weights: Planes, starts: NDArray[np.int64], out: Frame) -> None:
-    """84×96 to 64×64.
+@njit(cache=True)
+def _unpack(total: int, pixel: Frame) -> None:
+    """The mean of a packed sum of ``_SHARES`` colors, to the nearest level."""
+    for channel in range(3):
+        level = np.uint32(total >> _BITS * channel & _MASK)
+        pixel[channel] = (level + np.uint32(_SHARES // 2)) // np.uint32(_SHARES)
+
+
+@njit(cache=True)
+def _shrink(sums: Sums, starts: Sums, weights: Sums, out: Frame) -> None:
+    """84×96 to 64×64, in whole numbers: of every three columns the middle one is divided.
 
     Args:
-        blocks: what ``average_blocks`` gives.
-        weights: float32 (64, 3), of the three rows that a row of the frame is made of.
-        starts: int64 (64,), the first of them.
+        sums: what ``_sum_blocks`` gives.
+        starts: first rows, from ``row_weights``.
+        weights: their weights, from ``row_weights``.
         out: uint8 (64, 64, 3).
     """
-    scale = np.float32(1.0 / (3 * X * Y))
-    half = np.float32(0.5)
-    line = np.empty((3, 3 * THIRDS), np.float32)
-    rows = blocks.reshape(ROWS, 3, 3 * THIRDS)
+    even, odd = np.empty(THIRDS, np.int64), np.empty(THIRDS, np.int64)
     for i in range(SIZE):
-        s = starts[i]
-        a, b, c = weights[i, 0] * scale, weights[i, 1] * scale, weights[i, 2] * scale
-        for third in range(3):
-            for j in range(3 * THIRDS):
-                line[third, j] = (
-                    a * rows[s, third, j] + b * rows[s + 1, third, j] + c * rows[s + 2, third, j]
-                )
-        for channel in range(3):
-            for m in range(THIRDS):
-                j = channel * THIRDS + m
-                out[i, 2 * m, channel] = np.uint8(line[0, j] * 2 + line[1, j] + half)
-                out[i, 2 * m + 1, channel] = np.uint8(line[1, j] + line[2, j] * 2 + half)
+        a, b, c = weights[i, 0], weights[i, 1], weights[i, 2]
+        r, s, t = sums[starts[i]], sums[starts[i] + 1], sums[starts[i] + 2]
+        for m in range(THIRDS):
+            middle = a * r[1, m] + b * s[1, m] + c * t[1, m]
+            even[m] = 2 * (a * r[0, m] + b * s[0, m] + c * t[0, m]) + middle
+            odd[m] = 2 * (a * r[2, m] + b * s[2, m] + c * t[2, m]) + middle
+        for m in range(THIRDS):
+            _unpack(even[m], out[i, 2 * m])
+            _unpack(odd[m], out[i, 2 * m + 1])
+
+
+@njit(cache=True)
+def shrink(  # type: ignore[no-untyped-def]
+    lattice, palette, starts, weights, sums, out
+):
+    """The frame, uint8 (64, 64, 3), of a lattice of palette indices; sums is scratch."""
+    _sum_blocks(lattice, palette, sums)
+    _shrink(sums, starts, weights, out)

@@ -20,8 +20,9 @@ try:
         from gymnasium.envs.box2d import car_racing
 
         from world_models.envs.carracing.physics import Game
+        from world_models.envs.carracing.raster import COLUMNS, ROWS
         from world_models.envs.carracing.renderer import Renderer
-        from world_models.envs.carracing.resample import SIZE, crop_and_resize
+        from world_models.envs.frames import PARTS, SIZE, Shrinker
 except (ImportError, gymnasium.error.DependencyNotInstalled) as error:
     raise EnvironmentMissingError(
         f"CarRacing cannot start: {error}. It needs Box2D and pygame; "
@@ -34,6 +35,7 @@ ACTION_SIZE = 3
 RENDERERS = ("fast", "gymnasium")
 
 Frame = NDArray[np.uint8]
+_shrink = Shrinker(COLUMNS, COLUMNS, (0, PARTS * ROWS))
 
 
 class CarRacing(gymnasium.Env[Frame, NDArray[np.float32]]):
@@ -90,11 +92,12 @@ class CarRacing(gymnasium.Env[Frame, NDArray[np.float32]]):
         return self._frame(picture), float(reward), bool(terminated), truncated, info
 
     def _frame(self, picture: Frame | None) -> Frame:
+        frame = np.empty((SIZE, SIZE, 3), np.uint8)
         if self._fast is None:
             assert picture is not None
-            return crop_and_resize(picture)
-        frame = np.empty((SIZE, SIZE, 3), np.uint8)
-        self._fast.draw(self.game, frame)
+            _shrink(picture, frame)
+        else:
+            self._fast.draw(self.game, frame)
         return frame
 
     def render(self) -> Any:
