@@ -247,7 +247,8 @@ class EpisodeReader:
         with self._lock:
             if name not in self._files:
                 try:
-                    self._files[name] = h5py.File(self._folder / name, "r")
+                    # No locks: shards never change, and network file systems may know none.
+                    self._files[name] = h5py.File(self._folder / name, "r", locking=False)
                 except OSError as error:
                     raise InputError(_unreadable(self._folder / name, error)) from error
             return self._files[name]
