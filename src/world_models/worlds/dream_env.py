@@ -20,11 +20,10 @@ from world_models.seeding import stream
 from world_models.storage import artifact
 from world_models.vision.codec import Codec
 from world_models.worlds.dream import Dream, Features
+from world_models.worlds.world import CAPS
 
 LIMIT = 1e6
 """Bound of z and c in the observation space: wider than what any M says, but finite."""
-CAPS = {"carracing": 1000, "takecover": 2100}
-"""Steps after which a dream is truncated, as the real environment is."""
 FPS = {"carracing": 50, "takecover": 35}
 
 Observation = NDArray[np.float32]

@@ -1,0 +1,161 @@
+"""What M learns from: episodes of (mu, logvar), actions, rewards and ends, cut into sequences.
+
+Episodes stand one after another, and a sequence may run from one into the next: where one starts,
+memory is reset (the authors' Doom scheme), so every step has the same chance of being seen and
+nothing is padded. Only where the data end before the sequence does are steps padded, and masked.
+"""
+
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from world_models.errors import InputError
+from world_models.memory.loss import Counts, Targets
+from world_models.seeding import stream
+from world_models.storage.latents import Latents
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Steps:
+    """N steps of whole episodes, one after another; all float32, flags 0 or 1.
+
+    Attributes:
+        mu: (N, Z) of V.
+        sigma: (N, Z) standard deviation of V.
+        actions: (N, A).
+        rewards: (N,).
+        starts: (N,) the step is its episode's first: Doom's restart flag.
+        z_known: (N,) the next step belongs to the same episode, so its z is a target.
+        ends: (N,) the episode terminated with this step: the next frame would be a restart.
+        end_known: (N,) ``ends`` is known; a truncated episode's last step does not know.
+    """
+
+    mu: Array
+    sigma: Array
+    actions: Array
+    rewards: Array
+    starts: Array
+    z_known: Array
+    ends: Array
+    end_known: Array
+
+    def __len__(self) -> int:
+        """N."""
+        return len(self.starts)
+
+    @classmethod
+    def of(cls, latents: Latents, episodes: NDArray[np.int64]) -> "Steps":
+        """The steps of some episodes, in the given order."""
+        spans = [latents.span(int(e)) for e in episodes]
+        flags = np.zeros((3, sum(s.stop - s.start for s in spans)), np.float32)
+        starts, last, died = flags
+        at = 0
+        for episode, span in zip(episodes, spans, strict=True):
+            starts[at] = 1
+            at += span.stop - span.start
+            last[at - 1] = 1
+            died[at - 1] = latents.terminated[episode]
+
+        def joined(values: Array) -> Array:
+            return np.concatenate([values[s] for s in spans]).astype(np.float32)
+
+        return cls(
+            mu=joined(latents.mu),
+            sigma=np.exp(np.float32(0.5) * joined(latents.logvar)),
+            actions=joined(latents.actions),
+            rewards=joined(latents.rewards),
+            starts=starts,
+            z_known=1 - last,
+            ends=died,
+            end_known=1 - last * (1 - died),
+        )
+
+
+def split_episodes(
+    episodes: int, fraction: float, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Indices of the episodes to train on and of those held out, at least one each.
+
+    Raises:
+        InputError: there are fewer than two episodes.
+    """
+    if episodes < 2:
+        raise InputError(
+            f"The latents hold {episodes} episode(s): M needs one to learn from and one held out. "
+            "Collect more (rollouts.episodes)."
+        )
+    order = stream(seed, "held-out episodes").permutation(episodes)
+    held_out = min(max(round(episodes * fraction), 1), episodes - 1)
+    return np.sort(order[held_out:]), np.sort(order[:held_out])
+
+
+class Batch(NamedTuple):
+    """Sequences of T steps for B members, time first, float32."""
+
+    z: Tensor
+    actions: Tensor
+    starts: Tensor
+    targets: Targets
+    counts: Counts
+    """Divisors of the losses: of the whole batch, also where this is one device's share of it."""
+
+
+class Windows:
+    """Sequences from :class:`Steps`; what a batch holds depends on seed and step alone."""
+
+    def __init__(self, steps: Steps, *, length: int, batch_size: int, seed: int) -> None:
+        """Prepare sequences of ``length`` steps, ``batch_size`` of them at a time."""
+        self._length, self._batch_size, self._seed = length, batch_size, seed
+        self._count = len(steps)
+        # One row of padding at the end, which steps beyond the data point to.
+        self._steps = Steps(*(_padded(getattr(steps, f.name)) for f in fields(Steps)))
+
+    def batch(self, step: int, rank: int = 0, world_size: int = 1) -> Batch:
+        """The batch of gradient step ``step``, or one device's share of it.
+
+        z is drawn anew from (mu, σ) each time, by numbers that are the same on any number of
+        devices.
+        """
+        offsets = stream(self._seed, "sequences", step)
+        last = max(self._count - self._length, 0)
+        begin = offsets.integers(last + 1, size=self._batch_size)
+        return self._cut(begin, stream(self._seed, "z", step), rank, world_size)
+
+    def spread(self) -> Batch:
+        """A fixed batch of up to ``batch_size`` sequences, evenly spread, for validation."""
+        whole = max(self._count // self._length, 1)
+        number = min(whole, self._batch_size)
+        begin = np.arange(number) * whole // number * self._length
+        return self._cut(begin, stream(self._seed, "validation z"), 0, 1)
+
+    def _cut(
+        self, begin: NDArray[np.int64], noise: np.random.Generator, rank: int, world_size: int
+    ) -> Batch:
+        index = np.minimum(np.arange(self._length + 1)[:, None] + begin, self._count)
+        eps = noise.standard_normal((*index.shape, self._steps.mu.shape[1]), np.float32)
+        masks = [getattr(self._steps, name)[index[:-1]] for name in ("z_known", "end_known")]
+        masks.append((index[:-1] < self._count).astype(np.float32))
+        counts = Counts(*(max(float(mask.sum()), 1.0) / world_size for mask in masks))
+        share = slice(rank, None, world_size)
+        here = np.ascontiguousarray(index[:, share])
+        z = eps[:, share] * self._steps.sigma[here] + self._steps.mu[here]
+        z_known, end_known, real = (mask[:, share] for mask in masks)
+        steps, now = self._steps, here[:-1]
+        targets = (z[1:], z_known, steps.ends[now], end_known, steps.rewards[now], real)
+        return Batch(
+            torch.from_numpy(z[:-1]),
+            torch.from_numpy(steps.actions[now]),
+            torch.from_numpy(steps.starts[now]),
+            Targets(*(torch.from_numpy(np.ascontiguousarray(x)) for x in targets)),
+            counts,
+        )
+
+
+def _padded(values: Array) -> Array:
+    return np.concatenate([values, np.zeros_like(values[:1])])

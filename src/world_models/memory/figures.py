@@ -1,0 +1,66 @@
+"""Pictures of M's training and of what it predicts."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+
+
+def curves(history: pd.DataFrame) -> Figure:
+    """Losses of training and validation over gradient steps.
+
+    Args:
+        history: as :func:`~world_models.memory.training.train` gives it.
+    """
+    parts = [part for part in ("nll", "restart", "reward") if history[f"training_{part}"].any()]
+    picture = Figure(figsize=(8, 2.6 * len(parts)), layout="constrained")
+    axes = picture.subplots(len(parts), 1, sharex=True, squeeze=False)[:, 0]
+    titles = {"nll": "NLL of a dimension, nats", "restart": "end, weighted", "reward": "reward"}
+    for axis, part in zip(axes, parts, strict=True):
+        for name in ("training", "validation"):
+            axis.plot(history["step"], history[f"{name}_{part}"], ".-", label=name)
+        axis.set_ylabel(titles[part])
+    axes[0].legend()
+    axes[-1].set_xlabel("gradient steps")
+    return picture
+
+
+def ends(risk: pd.DataFrame, survival: pd.DataFrame) -> Figure:
+    """Risk of an end by age on real sequences, and survival in dreams beside reality."""
+    picture = Figure(figsize=(9, 3.6), layout="constrained")
+    left, right = picture.subplots(1, 2)
+    for name in ("observed", "predicted", "thresholded"):
+        left.plot(risk["from"], risk[name], "o-", label=name)
+    left.set(xlabel="age, steps", ylabel="probability that a step ends it", title="real sequences")
+    left.legend()
+    for name in ("observed", "dreamed"):
+        right.plot(survival["step"], survival[name], label=name)
+    right.set(xlabel="steps", ylabel="alive", title="the data's own actions", ylim=(0, 1.02))
+    right.legend()
+    return picture
+
+
+def rollout(z: Array, dreamed: Array, warm: int) -> Figure:
+    """Some latent dimensions of a real episode and of dreams that leave it after ``warm`` steps.
+
+    Args:
+        z: (T, Z) the real episode.
+        dreamed: (samples, T - warm, Z).
+        warm: steps that M saw.
+    """
+    dimensions = np.argsort(-z.var(axis=0))[:6]
+    picture = Figure(figsize=(9, 1.5 * len(dimensions)), layout="constrained")
+    axes = picture.subplots(len(dimensions), 1, sharex=True, squeeze=False)[:, 0]
+    steps = np.arange(len(z))
+    for axis, d in zip(axes, dimensions, strict=True):
+        for i, sample in enumerate(dreamed):
+            label = "dreamed" if i == 0 else None
+            axis.plot(steps[warm:], sample[:, d], color="C1", linewidth=0.7, label=label)
+        axis.plot(steps, z[:, d], color="C0", linewidth=1.2, label="real")
+        axis.axvline(warm, color="black", linewidth=0.5)
+        axis.set_ylabel(f"z[{d}]")
+    axes[0].legend(loc="upper right")
+    axes[-1].set_xlabel("steps")
+    return picture

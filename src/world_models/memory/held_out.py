@@ -1,0 +1,152 @@
+"""Is M good enough to dream in? What it says about episodes that it has not seen."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from world_models.memory.data import Steps
+from world_models.memory.mixture import log_prob
+from world_models.memory.network import MDNRNN
+from world_models.seeding import stream
+
+EPISODES = 100
+"""Held-out episodes that are looked at, at most."""
+CHUNK = 64
+"""Steps computed at once: bounds the memory that 100 episodes take."""
+AGES = (0, 25, 50, 100, 200, 400, 800, 1600, 3200)
+"""Edges of the ages, in steps, over which the risk of an end is compared."""
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """M's predictions along whole held-out episodes, from their first frames.
+
+    Attributes:
+        nll: (Z,) mean negative log-likelihood of each latent dimension, in nats.
+        marginal: (Z,) the same for one Gaussian fitted to these steps: what no memory at all gets.
+        logits: (S,) end or restart logit of each step whose outcome is known; None without head.
+        ends: (S,) whether the episode terminated with it.
+        ages: (S,) the step's number in its episode, from 0.
+        reward_error: root mean squared error of the reward; None without head.
+    """
+
+    nll: Array
+    marginal: Array
+    logits: Array | None
+    ends: Array
+    ages: NDArray[np.int64]
+    reward_error: float | None
+
+
+class _Predictions:
+    """What M said about each of N steps; ``ages`` is -1 where it was not asked."""
+
+    def __init__(self, steps: Steps) -> None:
+        self.nll, self.known = np.zeros(steps.mu.shape[1]), 0
+        self.ends, self.rewards = np.zeros((2, len(steps)), np.float32)
+        self.ages = np.full(len(steps), -1, np.int64)
+
+
+@torch.no_grad()
+def evaluate(network: MDNRNN, steps: Steps, seed: int) -> HeldOut:
+    """Run M along whole episodes, z sampled from V's (mu, σ) as in training.
+
+    Args:
+        network: M, on the CPU.
+        steps: held-out episodes.
+        seed: of z's noise.
+    """
+    noise = stream(seed, "held-out z").standard_normal(steps.mu.shape, np.float32)
+    z = torch.from_numpy(steps.mu + steps.sigma * noise)
+    said = _predictions(network, steps, z)
+    asked = said.ages >= 0
+    judged = asked & (steps.end_known == 1)
+    error = (said.rewards - steps.rewards)[asked]
+    variance = z[torch.from_numpy(asked)].var(0, correction=0).clamp_min(1e-12)
+    return HeldOut(
+        nll=np.asarray(said.nll / max(said.known, 1), np.float32),
+        marginal=(0.5 * torch.log(2 * np.pi * np.e * variance)).numpy(),
+        logits=said.ends[judged] if network.sizes.restart or network.sizes.end_head else None,
+        ends=steps.ends[judged],
+        ages=said.ages[judged],
+        reward_error=float(np.sqrt(np.mean(error**2))) if network.sizes.reward_head else None,
+    )
+
+
+def _predictions(network: MDNRNN, steps: Steps, z: torch.Tensor) -> _Predictions:
+    starts = np.append(np.flatnonzero(steps.starts), len(steps))[: EPISODES + 1]
+    begin, lengths = starts[:-1], np.diff(starts)
+    state, said = network.initial_state(len(begin)), _Predictions(steps)
+    for first in range(0, int(lengths.max()), CHUNK):
+        ages = np.arange(first, min(first + CHUNK, int(lengths.max())))[:, None]
+        real = ages < lengths
+        here = np.minimum(begin + ages, len(steps) - 1)
+        actions, flags = (torch.from_numpy(x[here]) for x in (steps.actions, steps.starts))
+        prediction, state, _ = network.sequence(z[here], actions, flags, state)
+        followed = real & (steps.z_known[here] == 1)
+        log_p = log_prob(prediction.mixture[followed], z[here[followed] + 1])
+        said.nll -= log_p.double().sum(0).numpy()
+        said.known += int(followed.sum())
+        said.ages[here[real]] = np.broadcast_to(ages, real.shape)[real]
+        end = prediction.restart if prediction.restart is not None else prediction.end
+        for logits, into in ((end, said.ends), (prediction.reward, said.rewards)):
+            if logits is not None:
+                into[here[real]] = logits.numpy()[real]
+    return said
+
+
+def risk(held_out: HeldOut, restart_weight: float) -> pd.DataFrame:
+    """Predicted against observed probability that a step ends the episode, by age.
+
+    Training weighs ends ``restart_weight`` times, which shifts the logit by the weight's log; the
+    predicted risk is the one without it.
+    """
+    assert held_out.logits is not None
+    p = 1 / (1 + np.exp(np.log(restart_weight) - held_out.logits.astype(np.float64)))
+    rows = []
+    for low, high in pairwise(AGES):
+        inside = (held_out.ages >= low) & (held_out.ages < high)
+        if not inside.any():
+            continue
+        rows.append(
+            {
+                "from": low,
+                "to": high,
+                "steps": int(inside.sum()),
+                "observed": float(held_out.ends[inside].mean()),
+                "predicted": float(p[inside].mean()),
+                "thresholded": float((held_out.logits[inside] > 0).mean()),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def metrics(held_out: HeldOut, restart_weight: float) -> dict[str, float]:
+    """Headline figures; those of the end only where M predicts it."""
+    found = {
+        "nll": float(held_out.nll.mean()),
+        "nll_marginal": float(held_out.marginal.mean()),
+    }
+    if held_out.reward_error is not None:
+        found["reward_error"] = held_out.reward_error
+    if held_out.logits is None:
+        return found
+    logits, ends = held_out.logits.astype(np.float64), held_out.ends == 1
+    entropy = np.logaddexp(0, np.where(ends, -logits, logits))
+    p = 1 / (1 + np.exp(np.log(restart_weight) - logits))
+    found |= {
+        "end_loss": float((entropy * np.where(ends, restart_weight, 1)).mean()),
+        "end_rate_observed": float(ends.mean()),
+        "end_rate_predicted": float(p.mean()),
+        "end_rate_thresholded": float((logits > 0).mean()),
+        "end_false_alarms": float((logits[~ends] > 0).mean()),
+    }
+    if ends.any():
+        found["end_recall"] = float((logits[ends] > 0).mean())
+    return found

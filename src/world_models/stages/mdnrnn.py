@@ -1,0 +1,170 @@
+"""Stage mdnrnn: M learns to predict the next z from z, the action and its memory (paper 3.3).
+
+Reads latents, never a pixel; writes ``models/<env>/mdnrnn`` with the first frames that dreams start
+from, and a report that says whether the dream is usable.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from world_models.engine.devices import DeviceSettings
+from world_models.memory import figures, held_out
+from world_models.memory.data import Steps, split_episodes
+from world_models.memory.model import INITIAL, WEIGHTS, Initial, Memory, state_arrays
+from world_models.memory.network import MDNRNN, Sizes
+from world_models.memory.parameters import MDNRNNParameters
+from world_models.memory.rollout import dream_on
+from world_models.memory.training import Row, train, training_precision
+from world_models.progress import progress
+from world_models.stages.command import Context, Input, Outputs, Stage, main
+from world_models.storage import artifact, atomic, tensors
+from world_models.storage.latents import Latents, LatentsReader
+from world_models.worlds import dream_survival
+
+WARM, SHOWN = 50, 300
+"""Steps that M sees, and steps shown, of the real episode beside the dreamed ones."""
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """What M is trained on and what is held out."""
+
+    latents: Latents
+    training: Steps
+    held_out: Steps
+    initial: Initial
+
+
+def run(
+    parameters: MDNRNNParameters, inputs: Mapping[str, Input], outputs: Outputs, context: Context
+) -> None:
+    """Train M, from where an interrupted run was, and look at what it learned."""
+    data = _read(inputs["latents"].path, parameters)
+    sizes = Sizes(
+        z_size=data.latents.z_size,
+        action_size=data.latents.action_size,
+        hidden_size=parameters.hidden_size,
+        mixtures=parameters.mixtures,
+        restart=parameters.restart,
+        reward_head=parameters.reward_head,
+        end_head=parameters.end_head,
+    )
+    devices = DeviceSettings.from_environment()
+    network, history = _train(sizes, parameters, data, devices, context)
+    memory = Memory(network, data.initial)
+    found = held_out.evaluate(network, data.held_out, parameters.seed)
+    metrics = held_out.metrics(found, parameters.restart_weight)
+    survival = _survival(memory, data, parameters.seed)
+    if survival is not None:
+        metrics["life_observed"] = float(survival["observed"].sum())
+        metrics["life_dreamed"] = float(survival["dreamed"].sum())
+    details = sizes._asdict() | {"precision": training_precision(devices)}
+    with artifact.create(
+        outputs.artifact,
+        kind="mdnrnn",
+        environment=context.environment,
+        stage="mdnrnn",
+        parameters=parameters.model_dump(mode="json"),
+        metrics=metrics,
+        details=details,
+        upstream=[inputs["latents"].card],
+    ) as folder:
+        tensors.save(folder / WEIGHTS, state_arrays(network))
+        initial = {"mu": data.initial.mu, "logvar": data.initial.logvar}
+        tensors.save(folder / INITIAL, initial)
+    with atomic.atomic_folder(outputs.reports) as folder:
+        _report(folder, pd.DataFrame(history), found)
+        _report_ends(folder, found, survival, parameters.restart_weight)
+        _report_rollout(folder, memory, data, parameters.seed)
+    text = json.dumps(metrics, indent=2, sort_keys=True) + "\n"
+    atomic.write(outputs.metrics, text.encode())
+
+
+def _read(folder: Path, parameters: MDNRNNParameters) -> Data:
+    latents = LatentsReader(folder).load()
+    train_on, hold_out = split_episodes(
+        latents.episodes, parameters.validation_fraction, parameters.seed
+    )
+    first = latents.offsets[:-1][train_on]
+    initial = Initial(np.asarray(latents.mu[first]), np.asarray(latents.logvar[first]))
+    return Data(latents, Steps.of(latents, train_on), Steps.of(latents, hold_out), initial)
+
+
+def _train(
+    sizes: Sizes,
+    parameters: MDNRNNParameters,
+    data: Data,
+    devices: DeviceSettings,
+    context: Context,
+) -> tuple[MDNRNN, list[Row]]:
+    told = 0
+    with progress(parameters.steps, f"mdnrnn {context.environment}") as bar:
+
+        def report(step: int, row: Row) -> None:
+            nonlocal told
+            note = f"NLL {row['validation_nll']:.3f}" if row else ""
+            bar.advance(step - told, note=note)
+            told = step
+            if row and row["step"] == step:
+                context.tracker.log_metrics(row, step=step)
+
+        in_process = report if devices.devices * devices.num_nodes == 1 else None
+        folder = context.scratch.folder
+        return train(sizes, parameters, data.training, data.held_out, folder, devices, in_process)
+
+
+def _survival(memory: Memory, data: Data, seed: int) -> pd.DataFrame | None:
+    if not {"restart", "end"} & memory.columns.keys():
+        return None
+    latents = data.latents
+    return dream_survival.compare(memory, data.held_out, latents.lengths, latents.terminated, seed)
+
+
+def _report(folder: Path, history: pd.DataFrame, found: held_out.HeldOut) -> None:
+    history.to_csv(folder / "curves.csv", index=False)
+    figures.curves(history).savefig(folder / "curves.png", dpi=110, metadata={"Software": None})
+    columns = {"nll": found.nll, "nll_marginal": found.marginal}
+    pd.DataFrame(columns).to_csv(folder / "nll_by_dimension.csv", index_label="dimension")
+
+
+def _report_ends(
+    folder: Path, found: held_out.HeldOut, survival: pd.DataFrame | None, restart_weight: float
+) -> None:
+    if survival is None:
+        return
+    risk = held_out.risk(found, restart_weight)
+    risk.to_csv(folder / "risk.csv", index=False)
+    survival.to_csv(folder / "survival.csv", index=False)
+    picture = figures.ends(risk, survival)
+    picture.savefig(folder / "ends.png", dpi=110, metadata={"Software": None})
+
+
+def _report_rollout(folder: Path, memory: Memory, data: Data, seed: int) -> None:
+    """A dreamed rollout beside a real one: the longest held-out episode's beginning."""
+    steps = data.held_out
+    begin = np.append(np.flatnonzero(steps.starts), len(steps))
+    longest = int(np.argmax(np.diff(begin)))
+    length = min(int(begin[longest + 1] - begin[longest]), SHOWN)
+    episode = slice(int(begin[longest]), int(begin[longest]) + length)
+    z, actions = steps.mu[episode], steps.actions[episode]
+    warm = max(min(WARM, length // 2), 1)
+    dreamed = dream_on(memory, z, actions, warm=warm, samples=3, tau=1.0, seed=seed)
+    picture = figures.rollout(z, dreamed, warm)
+    picture.savefig(folder / "rollout.png", dpi=110, metadata={"Software": None})
+
+
+STAGE = Stage(
+    name="mdnrnn",
+    description="Train M to predict the next z.",
+    schema=MDNRNNParameters,
+    inputs=("latents",),
+    run=run,
+)
+
+if __name__ == "__main__":
+    main(STAGE)
