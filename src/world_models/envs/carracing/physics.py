@@ -10,11 +10,10 @@ import math
 from typing import Any
 
 import numpy as np
-from Box2D.b2 import bodyDef, fixtureDef, polygonShape
-from gymnasium.envs.box2d import car_dynamics, car_racing
 from numpy.typing import NDArray
 
 from world_models.envs.carracing import track
+from world_models.envs.carracing.genuine import b2, car_dynamics, car_racing
 
 _DT = 1.0 / car_racing.FPS
 _POWER_DT = _DT * car_dynamics.ENGINE_POWER
@@ -125,9 +124,9 @@ class Game(car_racing.CarRacing):
 
     def __init__(self, render_mode: str | None = None) -> None:
         super().__init__(render_mode=render_mode)
-        self._shape = polygonShape(vertices=[(0, 0), (1, 0), (1, -1), (0, -1)])
-        self._fixture = fixtureDef(shape=self._shape, isSensor=True)
-        self._body = bodyDef(fixtures=self._fixture)
+        self._shape = b2.polygonShape(vertices=[(0, 0), (1, 0), (1, -1), (0, -1)])
+        self._fixture = b2.fixtureDef(shape=self._shape, isSensor=True)
+        self._body = b2.bodyDef(fixtures=self._fixture)
 
     def _create_track(self) -> bool:
         points = track.draw_checkpoints(self.np_random)

@@ -14,9 +14,10 @@ is compiled together therefore stands together.
 import math
 
 import numpy as np
-from gymnasium.envs.box2d import car_dynamics, car_racing
 from numba import njit
 from numpy.typing import NDArray
+
+from world_models.envs.carracing.genuine import car_dynamics, car_racing
 
 WIDTH, HEIGHT = 1000, 700
 """What is seen of the surface: the lowest 100 of its 800 rows are the dashboard."""

@@ -3,9 +3,9 @@
 from typing import Any
 
 import numpy as np
-from gymnasium.envs.box2d import car_racing
 from numpy.typing import NDArray
 
+from world_models.envs.carracing.genuine import car_racing
 from world_models.envs.carracing.raster import (
     FIELD,
     GRASS,

@@ -1,7 +1,5 @@
 """Gymnasium's CarRacing-v3, seen as the paper's agent saw it: 64×64, without the dashboard."""
 
-import os
-import warnings
 from typing import Any
 
 import gymnasium
@@ -9,25 +7,12 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from world_models.errors import EnvironmentMissingError, ParameterError
-
-# pygame's greeting would end up in every worker's output. No video driver is chosen: pictures are
-# drawn on surfaces in memory, and a window that somebody else opens in this process stays his.
-os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-try:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # SWIG's, in Box2D's own module
-        from gymnasium.envs.box2d import car_racing
-
-        from world_models.envs.carracing.physics import Game
-        from world_models.envs.carracing.raster import COLUMNS, ROWS
-        from world_models.envs.carracing.renderer import Renderer
-        from world_models.envs.frames import PARTS, SIZE, Shrinker
-except (ImportError, gymnasium.error.DependencyNotInstalled) as error:
-    raise EnvironmentMissingError(
-        f"CarRacing cannot start: {error}. It needs Box2D and pygame; "
-        'install them with: pip install swig "gymnasium[box2d]"'
-    ) from error
+from world_models.envs.carracing.genuine import car_racing
+from world_models.envs.carracing.physics import Game
+from world_models.envs.carracing.raster import COLUMNS, ROWS
+from world_models.envs.carracing.renderer import Renderer
+from world_models.envs.frames import PARTS, SIZE, Shrinker
+from world_models.errors import ParameterError
 
 CAP = 1000
 """Steps after which an episode is truncated, as Gymnasium registers CarRacing-v3."""

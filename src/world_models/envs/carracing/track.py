@@ -7,9 +7,10 @@ would move a tile by one unit in the last place and, some hundred steps later, t
 import math
 
 import numpy as np
-from gymnasium.envs.box2d import car_racing as gym
 from numba import njit
 from numpy.typing import NDArray
+
+from world_models.envs.carracing.genuine import car_racing as gym
 
 CHECKPOINTS = 12
 _MAX_POINTS = 2500
