@@ -134,8 +134,8 @@ def _temperature(text: str) -> float:
 def main(argv: list[str] | None = None) -> None:
     """Run a command and exit: 0 done, 1 not well (doctor), 2 a fault to mend, 130 interrupted."""
     arguments = parser().parse_args(argv)
-    command = import_module(f"world_models.commands.{arguments.command}")
     try:
+        command = import_module(f"world_models.commands.{arguments.command}")
         sys.exit(command.run(arguments))
     except UserError as error:
         print(f"world-models {arguments.command}: {error}", file=sys.stderr)

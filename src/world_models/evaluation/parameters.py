@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from world_models.envs.policies import Behaviour
 from world_models.schema import Parameters
 
 
@@ -17,7 +18,7 @@ class EvaluateParameters(Parameters):
         int, Field(ge=2, le=100_000, description="episodes of the random policy, on test seeds")
     ]
     random_policy: Annotated[
-        str, Field(min_length=1, description="which random policy the agent is compared with")
+        Behaviour, Field(description="which random policy the agent is compared with")
     ]
     latent: Annotated[
         Literal["sample", "mean"], Field(description="what C sees of V: a sample of z, or mu")

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from world_models.controller.policy import policies
-from world_models.envs.policies import make_policy
+from world_models.envs.policies import Behaviour, make_policy
 from world_models.envs.vector import Lockstep
 from world_models.seeding import stream
 from world_models.worlds.arena import Arena
@@ -87,12 +87,12 @@ class RandomPlan:
 
     Attributes:
         environment: such as ``carracing``.
-        policy: its name in ``envs.policies``.
+        policy: how it draws its actions.
         num_envs: episodes in lockstep.
     """
 
     environment: str
-    policy: str
+    policy: Behaviour
     num_envs: int
 
 

@@ -1,0 +1,49 @@
+"""An untrained agent of TakeCover with small V, M and C, as artifacts: quick, but all real."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from world_models.controller.model import Controller
+from world_models.controller.policy import Sizes as ControllerSizes
+from world_models.controller.policy import controller_spec, count
+from world_models.memory import model as memory_model
+from world_models.memory.network import MDNRNN, Sizes
+from world_models.storage import artifact, tensors
+from world_models.vision import codec as vision_codec
+from world_models.vision.network import VAE
+
+
+def _create(folder: Path, kind: str, details: dict[str, object]):
+    return artifact.create(
+        folder,
+        kind=kind,
+        environment="takecover",
+        stage=artifact.STAGES[kind],
+        parameters={"latent": "mean", "seed": 1},
+        metrics={"loss": 1.5},
+        details=details,
+    )
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    torch.manual_seed(1)
+    random = np.random.default_rng(1)
+    with _create(folder / "vae", "vae", {"z_size": 4}) as draft:
+        arrays = vision_codec.state_arrays(VAE(4))
+        tensors.save(draft / vision_codec.WEIGHTS, arrays)
+    sizes = Sizes(4, 1, 8, 2, restart=True, reward_head=False, end_head=False)
+    with _create(folder / "mdnrnn", "mdnrnn", sizes._asdict()) as draft:
+        tensors.save(draft / memory_model.WEIGHTS, memory_model.state_arrays(MDNRNN(sizes)))
+        first = {name: random.normal(size=(3, 4)).astype(np.float32) for name in ("mu", "logvar")}
+        tensors.save(draft / memory_model.INITIAL, first)
+    spec, shape = controller_spec("takecover", "zch", 0), ControllerSizes(4, 8, 1)
+    theta = random.normal(size=count(spec, shape)).astype(np.float32)
+    controller = Controller(spec, shape, theta)
+    with _create(folder / "controller", "controller", controller.payload()[1]) as draft:
+        controller.save(draft)
+    return folder

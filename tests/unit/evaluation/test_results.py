@@ -1,0 +1,55 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from world_models.errors import UserError
+from world_models.evaluation import results
+
+ROOT = Path(__file__).resolve().parents[3]
+SCORE = {"mean": 686.44, "sd": 97.2, "se": 21.7, "n": 20, "length": 987.5}
+
+
+def _evaluated(folder: Path) -> Path:
+    (folder / "carracing").mkdir(parents=True)
+    scores = {"agent": SCORE, "random": SCORE | {"mean": -32.6}}
+    (folder / "carracing" / "evaluate.json").write_text(json.dumps(scores))
+    return folder
+
+
+def test_a_row_for_each_score_with_its_command(tmp_path):
+    lines = results.table(_evaluated(tmp_path)).splitlines()
+    assert len(lines) == 4
+    assert lines[2] == (
+        "| CarRacing-v3 | trained agent | 686 ± 22 | 97 | 20 | 988 | 906 ± 21 | "
+        "`dvc repro evaluate@carracing` |"
+    )
+    assert "| random policy | -33 ± 22 |" in lines[3]
+    assert len({line.count("|") for line in lines}) == 1
+
+
+def test_nothing_evaluated_is_no_table(tmp_path):
+    assert results.table(tmp_path) == ""
+
+
+def test_writing_replaces_only_what_stands_between_the_markers(tmp_path):
+    document = tmp_path / "README.md"
+    document.write_text(f"# A\n\n{results.BEGIN}\nold\n{results.END}\n\nafter\n")
+    table = results.table(_evaluated(tmp_path / "metrics"))
+    for _ in range(2):  # writing twice changes nothing more
+        results.write(document, table)
+        assert document.read_text() == (
+            f"# A\n\n{results.BEGIN}\n{table}\n{results.END}\n\nafter\n"
+        )
+    assert results.block(document.read_text()) == table
+
+
+def test_a_document_without_markers_is_refused(tmp_path):
+    (tmp_path / "a.md").write_text("# A\n")
+    with pytest.raises(UserError, match="end of results"):
+        results.write(tmp_path / "a.md", "x")
+
+
+def test_readme_holds_what_was_measured():
+    written = results.block((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert written == results.table(ROOT / "metrics"), "world-models results --write README.md"

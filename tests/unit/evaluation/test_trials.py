@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+
+from world_models.envs import catalogue
+from world_models.evaluation import trials
+from world_models.evaluation.agent import Agent
+from world_models.evaluation.replay import replay
+from world_models.evaluation.trials import Played, RandomPlan, Recording, Trial
+from world_models.worlds.dream import Dream
+
+
+@pytest.fixture(scope="module")
+def agent(models) -> Agent:
+    return Agent.load("takecover", *(models / kind for kind in ("vae", "mdnrnn", "controller")))
+
+
+def _play(task, *args, **kwargs) -> Played:
+    state = task.setup(task.payload)
+    played = task.work(state, Trial(*args, **kwargs))
+    state.world.close()
+    return played
+
+
+def test_recorded_actions_replayed_in_a_simulator_give_the_recorded_return(agent):
+    seeds = np.array([900, 901, 902])
+    played = _play(agent.in_reality(3, "mean", "fast"), agent.controller.theta, seeds, record=2)
+    assert [r.seed for r in played.recordings] == [900, 901]
+    for recording, length, total in zip(
+        played.recordings, played.outcomes.lengths, played.outcomes.returns, strict=False
+    ):
+        assert len(recording.actions) == len(recording.features) == length
+        film = replay("takecover", recording, steps=10_000, stride=2)
+        assert film.total == total
+        assert len(film.pictures) == len(film.frames) == -(-length // 2)
+        assert film.frames.shape[1:] == (64, 64, 3)
+        assert film.pictures.shape[1:] == (240, 320, 3)
+        assert len(np.unique(film.pictures[0])) > 20
+
+
+def test_recorded_features_are_those_that_c_acted_on(agent):
+    played = _play(agent.in_dream(2, 1.0), agent.controller.theta, np.array([5, 6]), record=1)
+    (recording,) = played.recordings
+    assert np.allclose(agent.controller.policy()(recording.features), recording.actions)
+
+
+def test_a_dream_depends_on_its_seed_alone(agent):
+    seeds = np.array([5, 6, 7])
+    together = _play(agent.in_dream(3, 1.2), agent.controller.theta, seeds)
+    alone = [
+        _play(agent.in_dream(1, 1.2), agent.controller.theta, seeds[i : i + 1]) for i in (0, 2)
+    ]
+    assert together.outcomes.lengths[[0, 2]].tolist() == [
+        int(played.outcomes.lengths[0]) for played in alone
+    ]
+
+
+def test_the_dreams_world_is_m_at_tau(agent):
+    plan = agent.in_dream(2, 0.5).payload.world
+    world = plan.build()
+    assert isinstance(world, Dream)
+    assert (plan.tau, plan.cap) == (0.5, 2100)
+
+
+def test_random_returns_equal_those_of_a_plain_gymnasium_loop():
+    plan = RandomPlan("takecover", "uniform", 2)
+    world = trials.setup_random(plan)
+    seeds = np.array([31, 32])
+    played = trials.work_random(world, seeds)
+    world.close()
+    act = trials._random(plan, seeds[1:])
+    simulator = catalogue.create("takecover", "genuine")
+    simulator.reset(seed=32)
+    total, over = 0.0, False
+    while not over:
+        _, reward, terminated, truncated, _ = simulator.step(act(np.zeros((1, 0), np.float32))[0])
+        total, over = total + float(reward), terminated or truncated
+    simulator.close()
+    assert played.outcomes.returns[1] == total
+
+
+@pytest.mark.slow
+def test_carracing_is_replayed_step_for_step_from_either_renderer():
+    random = np.random.default_rng(3)
+    actions = random.uniform((-1, 0.4, 0), (1, 1, 0.1), (60, 3)).astype(np.float32)
+    simulator = catalogue.create("carracing", "fast")
+    simulator.reset(seed=4)
+    total = sum(float(simulator.step(action)[1]) for action in actions)
+    recording = Recording(4, actions, np.zeros((60, 1), np.float32))
+    film = replay("carracing", recording, steps=60, stride=3)
+    assert film.total == total
+    assert film.pictures.shape == (20, 400, 600, 3)
+    assert film.frames.shape == (20, 64, 64, 3)

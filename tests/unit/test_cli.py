@@ -1,0 +1,156 @@
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import av
+import pytest
+
+from world_models import cli
+from world_models.commands import describe
+
+GOLDEN = {  # paper, App. A, as the authors' code counts them
+    "carracing": {
+        "V": (4_348_547, {"encoder": 690_144, "heads": 65_600, "decoder": 3_592_803}),
+        "M": (422_368, {"lstm": 299_008, "head": 123_360}),
+        "C": (867, {"policy": 867}),
+    },
+    "takecover": {
+        "V": (4_446_915, {"encoder": 690_144, "heads": 131_200, "decoder": 3_625_571}),
+        "M": (1_678_785, {"lstm": 1_185_792, "head": 492_993}),
+        "C": (1_088, {"policy": 1_088}),
+    },
+}
+
+
+def _call(*words: str, folder: Path | None = None) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "world_models.cli", *words]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def _run(*words: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(list(words))
+    return int(ended.value.code or 0)
+
+
+def test_help_names_the_commands_and_loads_nothing_heavy():
+    code = (
+        "import sys\nfrom world_models import cli\n"
+        "try:\n    cli.main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "print(*sorted(sys.modules))"
+    )
+    start = time.process_time()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert time.process_time() - start < 1
+    for word in ("describe", "watch", "dream", "profile", "results", "doctor", "examples:"):
+        assert word in done.stdout
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert not loaded & {"torch", "mlflow", "pandas", "matplotlib", "av", "numba"}
+
+
+@pytest.mark.parametrize("environment", GOLDEN)
+def test_describe_shows_the_golden_parts(environment, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)  # no params.yaml: the paper's sizes
+    assert _run("describe", environment, "--json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    for name, (total, parts) in GOLDEN[environment].items():
+        net = shown["networks"][name]
+        assert net["parameters"] == shown["paper"][name] == total
+        assert {part: content["parameters"] for part, content in net["parts"].items()} == parts
+
+
+def test_describe_follows_params_yaml(tmp_path, capsys):
+    (tmp_path / "params.yaml").write_text(
+        "takecover:\n  vae: {z_size: 8}\n"
+        "  mdnrnn: {hidden_size: 16, mixtures: 2, restart: true, reward_head: true,"
+        " end_head: false}\n  evolve: {features: z, hidden: 40}\n"
+    )
+    assert _run("describe", "takecover", "--params", str(tmp_path / "params.yaml")) == 0
+    told = capsys.readouterr().out
+    lstm = 4 * 16 * (8 + 1 + 1 + 16 + 1)
+    heads = (3 * 2 * 8 + 2) * 17
+    assert f"M  {lstm + heads:,} parameters (the paper's has 1,678,785)" in told
+    assert "C  360 parameters" in told  # 8 · 40 + 40, no biases in Doom
+
+
+def test_parts_that_are_described_are_those_that_are_trained():
+    shape = describe.PAPER["takecover"]
+    tensors = describe.networks("takecover", shape)["M"]["parts"]["lstm"]["tensors"]
+    assert tensors == {"w_x": [2048, 66], "w_h": [2048, 512], "bias": [2048]}
+
+
+def test_missing_models_are_one_line_and_exit_2(tmp_path):
+    done = _call("watch", "takecover", "--models", str(tmp_path / "none"))
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "dvc repro vae@" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [("watch", "mars"), ("dream", "carracing", "--tau", "0"), ("watch", "carracing", "-x")]
+)
+def test_wrong_words_exit_2(words, capsys):
+    assert _run(*words) == 2
+    assert "usage:" in capsys.readouterr().err
+
+
+def test_video_of_unknown_kind_is_refused_before_anything_is_played(models, tmp_path, capsys):
+    words = ("watch", "takecover", "--models", str(models), "--video", str(tmp_path / "a.avi"))
+    assert _run(*words) == 2
+    assert ".mp4 or .gif" in capsys.readouterr().err
+
+
+def test_watch_reports_each_episode_and_films_it(models, tmp_path, capsys):
+    video = tmp_path / "watch.mp4"
+    words = ("watch", "takecover", "--models", str(models), "--episodes", "2", "--seed", "7")
+    assert _run(*words, "--renderer", "fast", "--video", str(video), "--json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    episodes = shown["episodes"]
+    assert [episode["seed"] for episode in episodes] == [7, 8]
+    assert all(episode["return"] == episode["length"] > 0 for episode in episodes)
+    assert shown["mean"] == sum(e["return"] for e in episodes) / 2
+    with av.open(str(video)) as container:
+        frames = sum(1 for _ in container.decode(video=0))
+    assert frames == sum(-(-episode["length"] // 2) for episode in episodes)
+
+
+def test_dream_reports_tau_and_films_what_m_dreams(models, tmp_path, capsys):
+    video = tmp_path / "dream.gif"
+    words = ("dream", "takecover", "--models", str(models), "--tau", "1.3", "--video", str(video))
+    assert _run(*words, "--json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["tau"] == 1.3
+    assert [episode["seed"] for episode in shown["episodes"]] == [1]
+    assert video.read_bytes().startswith(b"GIF89a")
+
+
+@pytest.mark.slow
+def test_doctor_finds_this_machine_well_or_says_what_is_missing():
+    done = _call("doctor", "--json")
+    findings = {finding["what"]: finding for finding in json.loads(done.stdout)}
+    assert findings["takecover (genuine)"]["well"]
+    assert findings["carracing (genuine)"]["well"]
+    assert findings["H.264"]["found"] == "libx264"
+    assert done.returncode == (0 if all(f["well"] for f in findings.values()) else 1)
+
+
+def test_results_prints_a_table(tmp_path, capsys):
+    (tmp_path / "takecover").mkdir()
+    score = {"mean": 512.0, "sd": 300.0, "se": 30.0, "n": 100, "length": 512.0}
+    (tmp_path / "takecover" / "evaluate.json").write_text(json.dumps({"agent": score}))
+    assert _run("results", "--metrics", str(tmp_path)) == 0
+    assert "| 512 ± 30 | 300 | 100 |" in capsys.readouterr().out
+
+
+def test_profile_is_merged_and_told(tmp_path, capsys):
+    root = Path(__file__).resolve().parents[2]
+    shutil.copytree(root / "configs", tmp_path / "configs")
+    shutil.copy(root / "params.yaml", tmp_path / "params.yaml")
+    where = ("--params", str(tmp_path / "params.yaml"), "--profiles", str(tmp_path / "configs"))
+    assert _run("profile", "smoke", *where) == 0
+    assert "→" in capsys.readouterr().out
+    assert _run("profile", "smoke", *where) == 0
+    assert "already is smoke" in capsys.readouterr().out
