@@ -25,6 +25,8 @@ from world_models.tracking.run import Tracker, open_run
 
 P = TypeVar("P", bound=Parameters)
 EXIT_USER, EXIT_INTERRUPTED = 2, 130
+WEIGHTS = ("vae", "mdnrnn", "evolve")
+"""Stages whose artifact MLflow keeps as well; data sets are named by their digest alone."""
 
 
 @dataclass(frozen=True)
@@ -158,9 +160,13 @@ def _run(stage: Stage[P], arguments: argparse.Namespace) -> None:
         Scratch.open(find_root(), stage.name, environment, key) as scratch,
         open_run(stage.name, environment, values, cards, scratch) as tracker,
     ):
+        for kind, given in inputs.items():
+            tracker.log_input(kind, given.path)
         context = Context(environment, tracker, EngineSettings.from_environment(), scratch)
         stage.run(parameters, inputs, outputs, context)
         tracker.log_outputs(outputs.metrics, outputs.reports)
+        if stage.name in WEIGHTS:
+            tracker.log_artifact(outputs.artifact, "model")
         scratch.remove()
 
 
