@@ -7,8 +7,12 @@ Linux offers it a launcher that has the kernel end the game with us.
 
 import os
 import shutil
+import subprocess
 import tempfile
+from functools import cache
 from pathlib import Path
+
+from world_models.errors import EnvironmentMissingError
 
 _SCRIPT = """#!/bin/sh
 cd "{folder}" || exit 1
@@ -16,6 +20,27 @@ exec {guard} "{game}" "$@"
 """
 # A session of its own: Ctrl-C on the terminal reaches us alone, and we close the game in order.
 _GUARD = "setsid setpriv --pdeathsig KILL --"
+_ABSENT = "not found"  # ldd's words
+
+
+@cache
+def check(game: Path) -> None:
+    """See whether the game can start at all: where it cannot, ViZDoom ends this whole process.
+
+    Raises:
+        EnvironmentMissingError: the executable, or a system library that it needs, is missing.
+    """
+    faults = "" if os.access(game, os.X_OK) else f"{game} cannot be executed"
+    if not faults and (ldd := shutil.which("ldd")):
+        found = subprocess.run([ldd, game], capture_output=True, text=True, check=False)
+        faults = ", ".join(
+            line.split("=>")[0].strip() for line in found.stdout.splitlines() if _ABSENT in line
+        )
+    if faults:
+        raise EnvironmentMissingError(
+            f"ViZDoom is installed, but its game cannot start; it lacks: {faults}. Install these "
+            "system libraries, or ViZDoom anew: pip install --force-reinstall vizdoom"
+        )
 
 
 def prepare(game: Path) -> tuple[Path, Path]:

@@ -1,0 +1,264 @@
+"""TakeCover against ViZDoom's own Gymnasium wrapper, and what the game's process may leave."""
+
+import gc
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+import psutil
+import pytest
+
+from world_models.envs.frames import SIZE, Shrinker
+from world_models.envs.takecover.launcher import check
+from world_models.envs.takecover.simulator import CAP, WINDOWS, TakeCover, create
+from world_models.errors import EnvironmentMissingError, ParameterError
+
+LEFT, STAY, RIGHT = (np.array([a], np.float32) for a in (-1, 0, 1))
+
+
+@pytest.fixture(scope="module")
+def env():
+    simulator = TakeCover()
+    yield simulator
+    simulator.close()
+
+
+def actions(seed, steps):
+    return np.random.default_rng(seed).uniform(-1, 1, (steps, 1)).astype(np.float32)
+
+
+def trajectory(env, seed, moves):
+    """Frames, rewards and ends until the episode is over or the moves are."""
+    frame, _ = env.reset(seed=seed)
+    found = [(frame.tobytes(), 0.0, False, False)]
+    for move in moves:
+        frame, reward, terminated, truncated, _ = env.step(move)
+        found.append((frame.tobytes(), reward, terminated, truncated))
+        if terminated or truncated:
+            break
+    return found
+
+
+def test_equals_vizdoom_s_own_wrapper(env):
+    import vizdoom
+    import vizdoom.gymnasium_wrapper
+
+    stock = gymnasium.make(
+        "VizdoomTakeCover-v1",
+        disable_env_checker=True,
+        screen_resolution=vizdoom.ScreenResolution.RES_160X120,
+        render_hud=True,
+        doom_config_path=str(Path(tempfile.mkdtemp()) / "game.ini"),
+    )
+    shrink = Shrinker(120, 160, WINDOWS["160x120"])
+    for seed in (7, 8):
+        moves = actions(seed, CAP)
+        theirs, _ = stock.reset(seed=seed)
+        frame, _ = env.reset(seed=seed)
+        for move in moves:
+            expected = np.empty((SIZE, SIZE, 3), np.uint8)
+            shrink(theirs["screen"], expected)
+            np.testing.assert_array_equal(frame, expected)
+            choice = 2 if move[0] < -1 / 3 else 1 if move[0] > 1 / 3 else 0
+            theirs, *stock_end, _ = stock.step(choice)
+            frame, *end, _ = env.step(move)
+            assert end == stock_end
+            if end[1]:
+                break
+        assert end[1], "played to the end"
+    stock.close()
+
+
+def test_equal_seeds_give_equal_episodes_on_used_simulators(env):
+    moves = actions(0, CAP)
+    first = trajectory(env, 5, moves)
+    assert first[-1][2], "played to the end"
+    trajectory(env, 6, moves)
+    trajectory(env, 9, moves[:40])  # left half-way
+    assert trajectory(env, 5, moves) == first
+    other = TakeCover()
+    assert trajectory(other, 5, moves) == first
+    other.close()
+
+
+def test_seeds_differ_and_unseeded_resets_go_on(env):
+    moves = [STAY] * 120
+    one, two = trajectory(env, 1, moves), trajectory(env, 2, moves)
+    assert one != two
+    unseeded = trajectory(env, None, moves)
+    assert unseeded != two
+    trajectory(env, 2, moves)
+    assert trajectory(env, None, moves) == unseeded
+
+
+def test_thresholds(env):
+    def after(value):
+        return trajectory(env, 3, [np.array([value], np.float32)] * 30)
+
+    left, stay, right = after(-1), after(0), after(1)
+    assert left != stay
+    assert stay != right
+    assert left != right
+    assert after(-0.34) == left
+    assert after(-0.33) == stay
+    assert after(0.33) == stay
+    assert after(0.34) == right
+
+
+def test_left_is_left(env):
+    """Who steps to the left sees the room move to the right: its left wall comes nearer."""
+
+    def wall(move):
+        frame, _ = env.reset(seed=0)
+        for _ in range(60):
+            frame, *_ = env.step(move)
+        return (frame[10, :, 0].astype(int) - frame[10, :, 2] > 12).nonzero()[0]
+
+    assert wall(LEFT).mean() < SIZE / 2 < wall(RIGHT).mean()
+
+
+def test_reward_is_one_a_step_and_the_last_frame_is_given_again(env):
+    found = trajectory(env, 4, actions(4, CAP))
+    frames, rewards, terminated, truncated = zip(*found, strict=True)
+    assert set(rewards[1:]) == {1.0}
+    assert terminated[-1]
+    assert not any(terminated[:-1])
+    assert not any(truncated)
+    assert frames[-1] == frames[-2]
+    with pytest.raises(gymnasium.error.ResetNeeded):
+        env.step(STAY)
+
+
+@pytest.mark.slow
+def test_the_cap_truncates_and_is_no_death(env):
+    env.reset(seed=0)
+    env._game.send_game_command("god")
+    for step in range(1, CAP + 1):
+        _, reward, terminated, truncated, _ = env.step(STAY)
+        assert not terminated
+        assert reward == 1.0
+        assert truncated == (step == CAP)
+
+
+def test_render_gives_the_whole_screen():
+    simulator = create("genuine", "rgb_array")
+    simulator.reset(seed=0)
+    assert simulator.render().shape == (480, 640, 3)
+    simulator.close()
+    with pytest.raises(gymnasium.error.ClosedEnvironmentError):
+        simulator.reset(seed=0)
+
+
+def test_unknown_choices_are_refused():
+    with pytest.raises(ParameterError, match="160x120"):
+        TakeCover("1x1")
+    with pytest.raises(ParameterError, match="rgb_array"):
+        TakeCover(render_mode="human")
+    with pytest.raises(ParameterError, match="genuine"):
+        create("slow")
+
+
+def test_without_vizdoom(monkeypatch):
+    monkeypatch.setitem(sys.modules, "vizdoom", None)
+    with pytest.raises(EnvironmentMissingError, match="pip install vizdoom"):
+        TakeCover()
+
+
+def test_a_game_without_its_libraries(tmp_path):
+    with pytest.raises(EnvironmentMissingError, match="cannot be executed"):
+        check(tmp_path / "vizdoom")
+    library, game = tmp_path / "libabsent.so", tmp_path / "game"
+    compiler = shutil.which("cc") or pytest.skip("no C compiler")
+    for source, words in (
+        ("int f(void) { return 0; }", ["-shared", "-o", str(library)]),
+        ("int f(void); int main(void) { return f(); }", ["-o", str(game), str(library)]),
+    ):
+        command = [compiler, "-x", "c", "-", "-x", "none", *words]
+        subprocess.run(command, input=source, text=True, check=True)
+    check(game)
+    library.unlink()
+    check.cache_clear()
+    with pytest.raises(EnvironmentMissingError, match=r"libabsent\.so"):
+        check(game)
+
+
+def games(process):
+    return [child for child in process.children(recursive=True) if "vizdoom" in child.name()]
+
+
+def gone(game, seconds=5.0):
+    return not psutil.wait_procs([game], seconds)[1]
+
+
+def test_forgotten_simulators_end_their_game_and_remove_their_folder():
+    before = games(psutil.Process())
+    simulator = TakeCover()
+    (game,) = set(games(psutil.Process())) - set(before)
+    folder = Path(game.cwd())
+    del simulator
+    gc.collect()
+    assert gone(game)
+    assert not folder.exists()
+
+
+PLAYS = """
+import numpy as np, sys
+from world_models.envs.vector import Lockstep
+games = Lockstep("takecover", 2, "fast")
+games.reset(seed=[1, 2])
+print("playing", flush=True)
+while "on" in sys.argv:
+    games.step(np.zeros((2, 1), np.float32))
+    if not games.live.any():
+        games.reset(seed=[1, 2])
+"""
+
+
+def player(folder, *words):
+    temporary = folder / "temporary"
+    temporary.mkdir()
+    work = folder / "work"
+    work.mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-c", PLAYS, *words],
+        cwd=work,
+        env=os.environ | {"TMPDIR": str(temporary)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout.readline() == "playing\n", process.stderr.read()
+    return process, work, temporary
+
+
+def test_no_files_are_left(tmp_path):
+    process, work, temporary = player(tmp_path)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert not list(work.iterdir())
+    assert not list(temporary.iterdir())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel ends the games on Linux alone")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_no_game_outlives_its_player(tmp_path, number):
+    process, work, _ = player(tmp_path, "on")
+    running = games(psutil.Process(process.pid))
+    assert len(running) == 2
+    start = time.monotonic()
+    os.killpg(process.pid, number)  # the whole group, as Ctrl-C on a terminal does
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == -number
+    assert time.monotonic() - start < 10
+    if number == signal.SIGINT:
+        assert "KeyboardInterrupt" in errors
+    assert all(gone(game) for game in running)
+    assert not list(work.iterdir())
