@@ -22,10 +22,15 @@ from world_models.storage.episodes import (
 )
 from world_models.storage.latents import LatentsWriter
 from world_models.vision.codec import Codec
+from world_models.vision.data import FrameStream, as_batch, split, spread_frames
+from world_models.vision.encoding import encode_episodes
 from world_models.vision.network import VAE
 
-SHARDS, LENGTH, EPISODES = 2, 500, 2
-"""Of the small data set: 2,000 frames; the large one is 20,000, that is 245 MB of frames."""
+BATCH = 100
+LENGTH, EPISODES = 500, 7
+"""Of a shard: 3,500 frames, 43 MB."""
+SHARDS = {"vae": 4, "encode": 1}
+"""Of the small data set: V's shuffling holds two groups of 6,400 frames, which 14,000 fill."""
 FACTOR = 10
 TARGET = 1.2
 
@@ -50,12 +55,14 @@ def _episode(rng: np.random.Generator, seed: int) -> Episode:
 
 
 def vae(folder: Path) -> None:
-    """An epoch's reading: all chunks in random order."""
+    """An epoch of V's batches, and the frames held out."""
     reader = EpisodeReader(folder)
-    pieces = reader.chunks()
-    order = np.random.default_rng(0).permutation(len(pieces))
-    for _, frames in reader.stream(pieces[number] for number in order):
-        frames.mean()
+    parts = split(len(reader), 0.05, seed=0)
+    spread_frames(reader, parts.validation, 500)
+    frames = FrameStream(reader, parts.training, seed=0)
+    steps = frames.frames // BATCH
+    for step, batch in enumerate(frames.batches(BATCH, 0, steps)):
+        as_batch(batch, frames.noise(step, BATCH, 32))
 
 
 def encode(folder: Path) -> None:
@@ -64,13 +71,11 @@ def encode(folder: Path) -> None:
     out = folder / "latents"
     out.mkdir()
     with LatentsWriter(out) as writer:
-        for number in range(len(reader)):
-            episode = reader.episode(number)
-            parts = [codec.encode(frames) for frames in np.array_split(episode.frames, 10)]
-            mu, logvar = (np.concatenate(part) for part in zip(*parts, strict=True))
+        for encoded in encode_episodes(codec, reader, BATCH, threads=1):
+            episode = encoded.episode
             writer.add(
-                mu=mu,
-                logvar=logvar,
+                mu=encoded.mu,
+                logvar=encoded.logvar,
                 actions=episode.actions,
                 rewards=episode.rewards,
                 seed=episode.seed,
@@ -107,10 +112,10 @@ def measure() -> list[dict[str, object]]:
     """A line for each stage that reads frames."""
     lines: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory() as temporary:
-        small, large = Path(temporary) / "small", Path(temporary) / "large"
-        write(small, SHARDS)
-        write(large, SHARDS * FACTOR)
-        for stage in PATHS:
+        for stage, shards in SHARDS.items():
+            small, large = Path(temporary) / f"{stage}-small", Path(temporary) / f"{stage}-large"
+            write(small, shards)
+            write(large, shards * FACTOR)
             peer, ours = peak(stage, small), peak(stage, large)
             lines.append(
                 {
