@@ -46,11 +46,12 @@ class Lanes:
 
     def run(self, function: Callable[[int], None]) -> None:
         """Call ``function(lane)`` for each of the ``LANES`` lanes; return when all are done."""
+        untracked = torch.no_grad()(function)  # autograd's mode is each thread's own
         if self._pool is None:
             for lane in range(LANES):
-                function(lane)
+                untracked(lane)
         else:
-            list(self._pool.map(function, range(LANES)))
+            list(self._pool.map(untracked, range(LANES)))
 
 
 @contextmanager
@@ -94,7 +95,8 @@ class _Convolve(Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        x, y, operand, weight = ctx.saved_tensors
+        # Detached: the lanes' threads do not know that this is a backward pass.
+        x, y, operand, weight = (tensor.detach() for tensor in ctx.saved_tensors)
         dy, layer = gradients[0].contiguous(), ctx.layer
         dx = torch.empty_like(x) if ctx.needs_input_grad[0] else None
         doperand = torch.zeros(LANES, *operand.shape)
@@ -152,7 +154,7 @@ class _FirstDeconv(Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        x, y, weight = ctx.saved_tensors
+        x, y, weight = (tensor.detach() for tensor in ctx.saved_tensors)
         matrix = _matrix(weight)
         dy = gradients[0].reshape(y.shape) * (y > 0)
         dx, dmatrix = torch.empty_like(x), torch.empty_like(matrix)
