@@ -24,6 +24,9 @@ from world_models.vision.encode_parameters import EncodeParameters
 from world_models.vision.parameters import VAEParameters
 
 
+NULL = "tag:yaml.org,2002:null"
+
+
 class Pipeline(Parameters):
     """The six stages of one environment; each key is a stage, a module and an artifact."""
 
@@ -100,10 +103,7 @@ def apply_profile(name: str, params: Path, profiles: Path) -> list[str]:
         raise ParameterError(f"There is no profile {name!r} in {profiles}. Known: {known}.")
     overlay = read_yaml(path)
     _validate(merged(read_yaml(params), overlay), f"{params} with {path}")
-    yaml = YAML()  # round trip: keeps comments
-    yaml.preserve_quotes = True
-    yaml.width = 4096
-    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml = _round_trip()
     document = yaml.load(params.read_text(encoding="utf-8"))
     changes = list(_overwrite(document, overlay))
     text = io.StringIO()
@@ -111,6 +111,18 @@ def apply_profile(name: str, params: Path, profiles: Path) -> list[str]:
     with atomic_file(params) as temporary:
         temporary.write_text(text.getvalue(), encoding="utf-8")
     return changes
+
+
+def _round_trip() -> YAML:
+    """A YAML reader and writer that keeps comments, order and the spelling of null."""
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 4096
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.representer.add_representer(
+        type(None), lambda representer, _: representer.represent_scalar(NULL, "null")
+    )
+    return yaml
 
 
 def _overwrite(document: Any, overlay: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

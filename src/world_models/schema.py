@@ -62,7 +62,7 @@ def validate(model: type[P], values: object, where: str) -> P:
 def _line(fault: Any, where: str, model: type[Parameters]) -> str:
     key = ".".join([where, *map(str, fault["loc"])])
     if fault["type"] == "extra_forbidden":
-        known = ", ".join(model.model_fields)
+        known = ", ".join(_schema_at(model, fault["loc"][:-1]).model_fields)
         return f"{key}: unknown parameter. Known here: {known}."
     if fault["type"] == "missing":
         return f"{key}: missing. Give it a value in params.yaml."
@@ -71,6 +71,16 @@ def _line(fault: Any, where: str, model: type[Parameters]) -> str:
     if fault["type"] == "value_error":  # a check over several keys; its message names them
         return f"{key}: {fault['ctx']['error']}."
     return f"{key} = {fault['input']!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}."
+
+
+def _schema_at(model: type[Parameters], location: tuple[Any, ...]) -> type[Parameters]:
+    """The schema that stands under a key of ``model``: parameters may hold parameters."""
+    for key in location:
+        below = model.model_fields[key].annotation
+        assert isinstance(below, type)
+        assert issubclass(below, Parameters)
+        model = below
+    return model
 
 
 def load(path: Path, environment: str, stage: str, model: type[P]) -> P:

@@ -87,7 +87,10 @@ def test_profile_that_would_be_invalid_changes_nothing(workspace):
 @pytest.mark.parametrize(
     ("overlay", "message"),
     [
-        ("{vae: {learning_rat: 0.1}}", r"carracing\.vae\.learning_rat: unknown.*learning_rate"),
+        (
+            "{vae: {learning_rat: 0.1}}",
+            r"carracing\.vae\.learning_rat: .*Known here: .*learning_rate",
+        ),
         ("{vae: {learning_rate: fast}}", r"carracing\.vae\.learning_rate = 'fast': .*number"),
         ("{vae: {batch_size: 1.5}}", r"carracing\.vae\.batch_size = 1\.5: .*integer"),
         ("{vae: {batch_size: 0}}", r"carracing\.vae\.batch_size = 0: .*greater than"),
