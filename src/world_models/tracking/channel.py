@@ -8,6 +8,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 _QUIET = {
@@ -31,8 +32,10 @@ class Channel:
         self.run_id: str | None = None
         self._outgoing: queue.SimpleQueue[Mapping[str, Any] | None] = queue.SimpleQueue()
         self._done = threading.Event()
-        self._deaf = False
+        self._deaf = False  # nobody reads any more
+        self._left = False  # the recorder goes on alone
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  closed in close()
+        self._process: subprocess.Popen[bytes] | None = None
         try:
             self._process = self._start()
         except OSError as error:
@@ -66,31 +69,41 @@ class Channel:
         """Say a line for people on stderr."""
         print(f"tracking: {text}", file=sys.stderr, flush=True)  # noqa: T201
 
-    def close(self, status: str, patience: float) -> None:
-        """Say how the stage ended, and wait up to ``patience`` seconds until it is recorded."""
+    def close(self, status: str, patience: float) -> bool:
+        """Say how the stage ended, and wait up to ``patience`` seconds until it is recorded.
+
+        Returns:
+            False if the recorder is still at work and goes on by itself.
+        """
         self.send({"do": "finish", "status": status})
         self._outgoing.put(None)
-        if not self._deaf and not self._done.wait(patience):
-            self._deaf = True
-            self.warn("recording takes long; it goes on in the background")
-        elif hasattr(self, "_process"):
+        if self._process is None:
+            self._log.close()
+        elif self._done.wait(patience):
             for thread in self._threads:
                 thread.join(5)
             self._process.wait(30)
-        self._log.close()
+            self._log.close()
+        else:
+            self._left = True
+            self.warn("recording takes long; it goes on in the background")
+        return not self._left
 
     def _write(self) -> None:
+        assert self._process is not None
         stream = self._process.stdin
         assert stream is not None
         try:
             while (message := self._outgoing.get()) is not None:
                 stream.write(json.dumps(message, default=str).encode() + b"\n")
                 stream.flush()
-            stream.close()
         except OSError:
             self._deaf = True  # the listener tells why
+        with suppress(OSError):
+            stream.close()
 
     def _listen(self) -> None:
+        assert self._process is not None
         stream = self._process.stdout
         assert stream is not None
         ended_well = False
@@ -101,7 +114,7 @@ class Channel:
                 self.warn(message["warning"])
             ended_well = ended_well or "done" in message
         stream.close()
-        if not ended_well and not self._deaf:
+        if not ended_well and not self._left:
             self.warn(f"the recorder ended early; the stage goes on without it. {self._reason()}")
         self._deaf = True
         self._done.set()

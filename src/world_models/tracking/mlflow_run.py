@@ -3,6 +3,7 @@
 Loaded in the recorder's process alone.
 """
 
+import gc
 import sys
 import time
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from world_models.tracking.store import database_path
 # MLflow runs without pandas (its skinny edition); loading it would cost a quarter of the start.
 _SPARED = [name for name in ("pandas", "pyarrow", "scipy") if name not in sys.modules]
 sys.modules.update(dict.fromkeys(_SPARED))  # type: ignore[arg-type]
+gc.disable()  # a fifth of the start would be collections that find nothing; see settle()
 
 from mlflow.entities import (  # noqa: E402
     Dataset,
@@ -208,6 +210,12 @@ def _continue(client: MlflowClient, run_id: str | None) -> str | None:
         return None
     client.update_run(run_id, status=RunStatus.to_string(RunStatus.RUNNING))
     return str(run_id)
+
+
+def settle() -> None:
+    """Collect garbage again, now that all is loaded and will stay."""
+    gc.freeze()
+    gc.enable()
 
 
 def reason(error: Exception) -> str:

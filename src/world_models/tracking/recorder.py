@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, TextIO
 
 from world_models.tracking import provenance
-from world_models.tracking.mlflow_run import Run, open_or_continue, reason
+from world_models.tracking.mlflow_run import Run, open_or_continue, reason, settle
 
 FLUSH_EVERY = 2.0
 """Seconds that metrics are held back to travel together."""
@@ -38,6 +38,8 @@ class Mail:
 
     def _receive(self, stream: TextIO) -> None:
         for line in stream:
+            if not line.endswith("\n"):
+                break  # the stage was killed while it wrote
             message = json.loads(line)
             if message["do"] == "finish":
                 self.ended.set()
@@ -137,6 +139,7 @@ def main() -> None:
     place = (opening["environment"], opening["stage"], opening["own"])
     opening["tags"] |= provenance.describe_code(*place)
     run = connect(opening, mail, say)
+    settle()
     if run is not None:
         say(run_id=run.run_id)
         Recorder(run, say).work(mail)

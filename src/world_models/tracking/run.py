@@ -126,9 +126,8 @@ class Tracker:
 
     def close(self, status: str) -> None:
         """End the run as FINISHED, FAILED or KILLED, when all before it has been recorded."""
-        if self._channel:
-            self._channel.close(status, PATIENCE[status])
-        if self._folder:
+        over = self._channel is None or self._channel.close(status, PATIENCE[status])
+        if self._folder and over:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def _send(self, **message: Any) -> None:
