@@ -29,29 +29,32 @@ class Codec:
     of one kind, and to about 1e-5 (float32) or 1e-2 (bfloat16 units) on others.
     """
 
-    def __init__(self, network: VAE) -> None:
+    def __init__(self, network: VAE, device: str = "cpu") -> None:
         self.z_size = network.z_size
-        self.formulation = formulation()
-        self._network = network
+        self.formulation = formulation(device)
+        self._network, self._device = network.to(device), device
         self._inference = prepare(network, self.formulation)
 
     @classmethod
-    def load(cls, folder: Path, environment: str) -> Self:
+    def load(cls, folder: Path, environment: str, device: str = "cpu") -> Self:
         """Open the artifact ``models/<environment>/vae``.
 
         Raises:
             InputError: it is missing, damaged, of another kind or of another environment.
         """
         card = artifact.open_artifact(folder, "vae", environment)
-        return cls.from_arrays(tensors.load(folder / WEIGHTS), card.details)
+        return cls.from_arrays(tensors.load(folder / WEIGHTS), card.details, device)
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], details: Mapping[str, Any]) -> Self:
+    def from_arrays(
+        cls, arrays: Mapping[str, NDArray[Any]], details: Mapping[str, Any], device: str = "cpu"
+    ) -> Self:
         """Build V from its weights, as :meth:`payload` gives them: no file is read.
 
         Args:
             arrays: the textbook network's state, float32.
             details: of the artifact's card; ``z_size`` is read.
+            device: torch's name of one; simulators' workers stay on the CPU.
 
         Raises:
             InputError: the arrays are not a V with ``z_size`` latent dimensions.
@@ -60,7 +63,7 @@ class Codec:
         check_arrays(arrays, network)
         state = {name: torch.from_numpy(np.array(value)) for name, value in arrays.items()}
         network.load_state_dict(state)
-        return cls(network)
+        return cls(network, device)
 
     def payload(self) -> tuple[dict[str, NDArray[np.float32]], dict[str, Any]]:
         """Give what :meth:`from_arrays` takes: weights for a worker that has no files."""
@@ -69,15 +72,15 @@ class Codec:
     @torch.inference_mode()
     def encode(self, frames: Frames) -> tuple[Latent, Latent]:
         """Encode frames uint8 (n, 64, 64, 3), 0–255, to (mu, logvar), float32 (n, Z) each."""
-        mu, logvar = self._inference.encode(torch.from_numpy(frames))
-        return mu.numpy(), logvar.numpy()
+        mu, logvar = self._inference.encode(torch.from_numpy(frames).to(self._device))
+        return mu.cpu().numpy(), logvar.cpu().numpy()
 
     @torch.inference_mode()
     def decode(self, z: Latent) -> Frames:
         """Decode z float32 (n, Z) to frames uint8 (n, 64, 64, 3), 0–255."""
-        images = self._inference.decode(torch.from_numpy(z))
+        images = self._inference.decode(torch.from_numpy(z).to(self._device))
         frames = images.mul_(255).round_().to(torch.uint8).permute(0, 2, 3, 1)
-        return frames.contiguous().numpy()
+        return frames.contiguous().cpu().numpy()
 
 
 def state_arrays(network: VAE) -> dict[str, NDArray[np.float32]]:

@@ -52,7 +52,8 @@ class Scratch(threading.local):
         size = torch.Size(shape).numel()
         buffer = self._buffers.get(name)
         if buffer is None or buffer.numel() < size:
-            self._buffers[name] = buffer = torch.empty(size)
+            with torch.inference_mode(mode=False):  # of use within and without
+                self._buffers[name] = buffer = torch.empty(size)
         return buffer[:size].view(shape)
 
 

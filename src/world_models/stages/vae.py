@@ -1,0 +1,116 @@
+"""Stage vae: V learns to see, by reconstruction and KL alone (paper 3.2, App. A.1).
+
+Reads the rollouts; writes ``models/<env>/vae``, curves and pictures.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from world_models.engine.devices import DeviceSettings
+from world_models.progress import progress
+from world_models.seeding import stream
+from world_models.stages.command import Context, Input, Outputs, Stage, main
+from world_models.storage import artifact, atomic, tensors
+from world_models.storage.episodes import EpisodeReader
+from world_models.tracking.run import Tracker
+from world_models.vision import pictures
+from world_models.vision.codec import WEIGHTS, Codec, Frames, state_arrays
+from world_models.vision.data import Batch, FrameStream, as_batch, split, spread_frames
+from world_models.vision.parameters import VAEParameters
+from world_models.vision.training import Row, steps_done, train, training_formulation
+
+SHOWN = 32
+"""Frames in each picture."""
+
+
+def run(
+    parameters: VAEParameters, inputs: Mapping[str, Input], outputs: Outputs, context: Context
+) -> None:
+    """Train V, from where an interrupted run was."""
+    reader = EpisodeReader(inputs["rollouts"].path)
+    context.tracker.log_input("rollouts", inputs["rollouts"].path)
+    parts = split(len(reader), parameters.validation_fraction, parameters.seed)
+    frames = FrameStream(reader, parts.training, parameters.seed)
+    held_out = _held_out(parameters, reader, parts.validation)
+    devices, folder = DeviceSettings.from_environment(), context.scratch.folder
+    with progress(parameters.steps, "vae", steps_done(folder)) as bar:
+        alone = devices.devices * devices.num_nodes == 1  # else training is in other processes
+        report = Report(context.tracker, bar.advance) if alone else None
+        network, history = train(parameters, frames, held_out, folder, devices, report)
+    metrics: dict[str, Any] = {
+        name: history[-1][f"validation_{name}"] for name in ("loss", "reconstruction", "kl")
+    }
+    metrics |= {"frames": frames.frames, "steps": parameters.steps}
+    details = {"z_size": parameters.z_size, "formulation": training_formulation(devices)}
+    with artifact.create(
+        outputs.artifact,
+        kind="vae",
+        environment=context.environment,
+        stage="vae",
+        parameters=parameters.model_dump(mode="json"),
+        metrics=metrics,
+        details=details,
+        upstream=[given.card for given in inputs.values()],
+    ) as draft:
+        tensors.save(draft / WEIGHTS, state_arrays(network))
+    _reports(history, Codec(network), held_out.frames.numpy(), parameters.seed, outputs.reports)
+    atomic.write(outputs.metrics, (json.dumps(metrics, indent=2, sort_keys=True) + "\n").encode())
+    context.tracker.log_artifact(outputs.artifact / WEIGHTS, "weights")
+
+
+class Report:
+    """Tells bar and tracker of each step."""
+
+    def __init__(self, tracker: Tracker, advance: Callable[[int, str], None]) -> None:
+        self._tracker, self._advance, self._note = tracker, advance, ""
+
+    def __call__(self, step: int, row: Row) -> None:
+        """See :data:`world_models.vision.training.Report`."""
+        if row:
+            values = {name: value for name, value in row.items() if name != "step"}
+            self._tracker.log_metrics(values, step)
+            error, kl = row["validation_reconstruction"], row["validation_kl"]
+            self._note = f"held out: squared error {error:.1f}, KL {kl:.1f}"
+        self._advance(1, self._note)
+
+
+def _held_out(parameters: VAEParameters, reader: EpisodeReader, episodes: list[int]) -> Batch:
+    frames = spread_frames(reader, episodes, parameters.validation_frames)
+    generator = stream(parameters.seed, "vae held-out noise")
+    return as_batch(frames, generator.standard_normal((len(frames), parameters.z_size), np.float32))
+
+
+def _reports(history: list[Row], codec: Codec, held_out: Frames, seed: int, reports: Path) -> None:
+    table = pd.DataFrame(history)
+    shown = held_out[np.linspace(0, len(held_out) - 1, min(SHOWN, len(held_out))).astype(int)]
+    mu, _ = codec.encode(np.ascontiguousarray(shown))
+    z = stream(seed, "vae samples").standard_normal((SHOWN, codec.z_size), np.float32)
+    samples = codec.decode(z)
+    with atomic.atomic_folder(reports) as folder:
+        table.to_csv(folder / "curves.csv", index=False)
+        pictures.curves(table).savefig(folder / "curves.png", dpi=110, metadata={"Software": None})
+        _save(folder / "reconstructions.png", pictures.pairs(shown, codec.decode(mu)))
+        rows = [samples[first : first + 8] for first in range(0, SHOWN, 8)]
+        _save(folder / "samples.png", pictures.mosaic(rows))
+
+
+def _save(path: Path, picture: Frames) -> None:
+    Image.fromarray(picture).save(path, optimize=True)
+
+
+STAGE = Stage(
+    name="vae",
+    description="Train V to see: a frame becomes z.",
+    schema=VAEParameters,
+    inputs=("rollouts",),
+    run=run,
+)
+
+if __name__ == "__main__":
+    main(STAGE)

@@ -1,0 +1,43 @@
+"""Parameters of V and of its training."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from world_models.schema import Parameters
+
+
+class VAEParameters(Parameters):
+    """``<environment>.vae`` in ``params.yaml``; paper section 3.2, App. A.1."""
+
+    seed: Annotated[int, Field(ge=0, description="Seed of weights, batches and z's noise.")]
+    z_size: Annotated[
+        int, Field(ge=1, le=1024, description="Latent dimensions (32 CarRacing, 64 TakeCover).")
+    ]
+    kl_tolerance: Annotated[
+        float,
+        Field(ge=0, description="Nats a latent dimension that cost nothing (0.5)."),
+    ]
+    steps: Annotated[int, Field(ge=1, description="Gradient steps.")]
+    batch_size: Annotated[
+        int, Field(ge=1, description="Frames in a batch, over all devices (100).")
+    ]
+    learning_rate: Annotated[float, Field(gt=0, le=1, description="Adam's highest rate (1e-4).")]
+    schedule: Annotated[
+        Literal["constant", "cosine"],
+        Field(description="How the rate goes on after the warm-up: as it is, or down to 0."),
+    ]
+    warmup_steps: Annotated[
+        int, Field(ge=0, description="Gradient steps in which the rate rises from 0.")
+    ]
+    gradient_clip: Annotated[
+        float | None,
+        Field(gt=0, description="Gradients are clipped to ± this, element by element; null: not."),
+    ]
+    validation_fraction: Annotated[
+        float, Field(gt=0, lt=1, description="Share of the episodes that is held out.")
+    ]
+    validation_frames: Annotated[
+        int, Field(ge=16, description="Frames of the held-out episodes that losses are taken on.")
+    ]
+    validate_every: Annotated[int, Field(ge=1, description="Gradient steps between validations.")]
