@@ -14,7 +14,8 @@ LOGSIGMA_MAX = float(kernels.LOGSIGMA_MAX)
 
 def split(mixture: Tensor, z_size: int) -> tuple[Tensor, Tensor, Tensor]:
     """Cut (…, 3·K·Z) into logits, mu and bounded log σ, each (…, K, Z)."""
-    parts = mixture.reshape(*mixture.shape[:-1], 3, -1, z_size)
+    mixtures = mixture.shape[-1] // (3 * z_size)
+    parts = mixture.reshape(*mixture.shape[:-1], 3, mixtures, z_size)
     logits, mu, logsigma = parts.unbind(-3)
     return logits, mu, logsigma.clamp(LOGSIGMA_MIN, LOGSIGMA_MAX)
 

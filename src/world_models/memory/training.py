@@ -275,7 +275,8 @@ def _trainer(steps: int, devices: DeviceSettings, folder: Path, recorder: Record
 
 
 def _fit(trainer: pl.Trainer, module: Training, data: SequenceData) -> None:
-    with warnings.catch_warnings():
+    # Lightning's data loader draws from torch's global generator; nothing of ours does.
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
         # Batches are cheap and made in order: workers would only cost memory.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning on torch's future

@@ -1,0 +1,155 @@
+"""Training: it learns, resumes byte for byte, and is the same on two processes."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from world_models.engine.devices import DeviceSettings
+from world_models.memory import training
+from world_models.memory.data import Steps
+from world_models.memory.network import Sizes
+from world_models.memory.parameters import MDNRNNParameters
+from world_models.memory.training import build, learning_rate, train
+from world_models.storage.latents import Latents
+
+CPU = DeviceSettings(accelerator="cpu")
+SIZES = Sizes(3, 1, 8, 2, restart=True, reward_head=False, end_head=False)
+
+
+def parameters(**changes):
+    values = {
+        "seed": 1,
+        "hidden_size": 8,
+        "mixtures": 2,
+        "restart": True,
+        "reward_head": False,
+        "end_head": False,
+        "restart_weight": 10.0,
+        "steps": 12,
+        "batch_size": 6,
+        "sequence_length": 10,
+        "learning_rate": 0.02,
+        "schedule": "exponential",
+        "final_learning_rate": 0.002,
+        "gradient_clip": 1.0,
+        "validation_fraction": 0.3,
+        "validate_every": 5,
+    }
+    return MDNRNNParameters(**(values | changes))
+
+
+def steps(seed=0, episodes=6, length=30):
+    """z follows the action, and a high z kills."""
+    rng = np.random.default_rng(seed)
+    n = episodes * length
+    actions = rng.uniform(-1, 1, (n, 1)).astype(np.float32)
+    mu = np.repeat(np.roll(actions, 1, axis=0), 3, axis=1)
+    data = Latents(
+        mu,
+        np.full_like(mu, -5.0),
+        actions,
+        np.ones(n, np.float32),
+        np.arange(episodes + 1) * length,
+        np.ones(episodes, np.bool_),
+        np.zeros(episodes, np.bool_),
+        np.arange(episodes),
+    )
+    return Steps.of(data, np.arange(episodes))
+
+
+def run(folder, settings=CPU, report=None, **changes):
+    folder.mkdir(exist_ok=True)
+    network, history = train(
+        SIZES, parameters(**changes), steps(0), steps(1), folder, settings, report
+    )
+    return {k: v.numpy() for k, v in network.state_dict().items()}, history
+
+
+def same(one, other):
+    return all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def test_learns_what_follows_from_what(tmp_path):
+    _, history = run(tmp_path / "a", steps=200, validate_every=100)
+    assert history[-1]["validation_nll"] < history[0]["validation_nll"] < 1.4
+    assert history[-1]["validation_nll"] < 0  # a Gaussian of these z, sd 0.58, has 0.87
+
+
+def test_history_has_a_row_for_each_validation_and_the_last_step(tmp_path):
+    reported = []
+    _, history = run(tmp_path / "a", report=lambda step, row: reported.append(step))
+    assert [row["step"] for row in history] == [5, 10, 12]
+    assert reported == list(range(1, 13))
+    assert all(np.isfinite(list(row.values())).all() for row in history)
+
+
+@pytest.mark.parametrize("stop", [5, 8])
+def test_resume_ends_with_the_same_bytes(tmp_path, monkeypatch, stop):
+    """Stopped after step 8, between two validations, as a kill would; saved after each step."""
+    whole = run(tmp_path / "whole")
+    monkeypatch.setattr(training, "SAVE_EVERY", 0.0)
+
+    def kill(step, row):
+        if step == stop:
+            raise KeyError("killed")
+
+    with pytest.raises(KeyError, match="killed"):
+        run(tmp_path / "stopped", report=kill)
+    seen = []
+    again = run(tmp_path / "stopped", report=lambda step, row: seen.append(step))
+    assert seen == list(range(stop + 1, 13))
+    assert same(whole[0], again[0])
+    assert whole[1] == again[1]
+
+
+def test_equal_seeds_equal_bytes_and_other_seeds_others(tmp_path):
+    one, other, third = (run(tmp_path / str(i), seed=s)[0] for i, s in enumerate([1, 1, 2]))
+    assert same(one, other)
+    assert not same(one, third)
+
+
+def test_leaves_nothing_but_its_checkpoint_and_no_global_state(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(7)
+    expected = torch.rand(1)
+    torch.manual_seed(7)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run(tmp_path / "a")
+    assert torch.equal(torch.rand(1), expected)
+    assert {p.name for p in tmp_path.iterdir()} == {"a"}
+    assert {p.name.rstrip("~") for p in (tmp_path / "a").iterdir()} == {"training.pt"}
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one(tmp_path):
+    """gloo on a CPU: the same batch, gradients averaged; sums round differently."""
+    one, history = run(tmp_path / "one")
+    two, other = run(tmp_path / "two", DeviceSettings("cpu", 2, 1, "ddp_spawn"))
+    for name in one:
+        np.testing.assert_allclose(two[name], one[name], atol=2e-4)
+    untrained = build(SIZES, 1, torch.float32).state_dict()["w_h"].numpy()
+    assert np.abs(one["w_h"] - untrained).max() > 0.01
+    for a, b in zip(history, other, strict=True):
+        assert b["validation_nll"] == pytest.approx(a["validation_nll"], abs=1e-3)
+
+
+def test_gradients_are_clipped_element_by_element(tmp_path):
+    """With Adam, clipping to almost nothing leaves step sizes; the moments show the bound."""
+    bound = 1e-6
+    run(tmp_path / "a", gradient_clip=bound)
+    state = training.restore(tmp_path / "a", build(SIZES, 1, torch.float32)).optimizer["state"]
+    moments = torch.cat([s["exp_avg"].flatten() for s in state.values()])
+    assert 0 < moments.abs().max() <= bound
+
+
+@pytest.mark.parametrize(
+    ("schedule", "middle"),
+    [("constant", 1e-2), ("exponential", 1e-3), ("cosine", 0.00505)],
+)
+def test_rate_falls_from_the_first_to_the_final(schedule, middle):
+    p = parameters(schedule=schedule, learning_rate=1e-2, final_learning_rate=1e-4, steps=101)
+    rates = [learning_rate(p, step) for step in (0, 50, 100)]
+    assert rates == pytest.approx([1e-2, middle, 1e-2 if schedule == "constant" else 1e-4])
