@@ -23,7 +23,6 @@ from world_models.storage.atomic import atomic_file
 from world_models.vision.encode_parameters import EncodeParameters
 from world_models.vision.parameters import VAEParameters
 
-
 NULL = "tag:yaml.org,2002:null"
 
 
@@ -72,8 +71,8 @@ def merged(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any
     result = dict(base)
     for key, value in overlay.items():
         below = result.get(key)
-        both = isinstance(below, Mapping) and isinstance(value, Mapping)
-        result[key] = merged(below, value) if both else value
+        nested = isinstance(below, Mapping) and isinstance(value, Mapping)
+        result[key] = merged(result[key], value) if nested else value
     return result
 
 

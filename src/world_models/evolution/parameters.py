@@ -4,8 +4,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from world_models.evolution.strategy import Variant
 from world_models.schema import Parameters
+
+Variant = Literal["full", "full-passive", "separable", "separable-passive", "vd", "vkd"]
+"""What the distribution's covariance may be: any, diagonal, diagonal and one direction (vd), or
+diagonal and k directions (vkd, k adapts). ``passive``: the worse half of a generation carries no
+negative weights."""
 
 
 class EvolveParameters(Parameters):

@@ -5,11 +5,12 @@ VD: Akimoto, Auger & Hansen 2014; VkD: Akimoto & Hansen 2016.
 """
 
 import warnings
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from world_models.evolution.parameters import Variant
 from world_models.seeding import stream
 
 # pycma warns at import of what it finds missing (moarchiving): nothing that is used here.
@@ -17,11 +18,6 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import cma
     from cma.restricted_gaussian_sampler import GaussVDSampler, GaussVkDSampler
-
-Variant = Literal["full", "full-passive", "separable", "separable-passive", "vd", "vkd"]
-"""What the distribution's covariance may be: any, diagonal, diagonal and one direction (vd), or
-diagonal and k directions (vkd, k adapts). ``passive``: the worse half of a generation carries no
-negative weights."""
 
 FloatArray = NDArray[np.float64]
 
