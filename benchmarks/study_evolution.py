@@ -29,7 +29,7 @@ from world_models.worlds import arena
 from world_models.worlds.arena import Arena, ArenaPlan, Bout
 from world_models.worlds.build import Payload, RealityPlan
 
-BATCH, VALIDATION, POINTS = 64, 16, 8
+BATCH, VALIDATION, POINTS = 64, 16, 6
 """Episodes in lockstep; episodes of a validation; validations along a run."""
 
 
