@@ -30,8 +30,6 @@ from world_models.worlds.build import RealityPlan
 
 SPEC, SIZES = controller_spec("carracing", "zh", 0), Sizes(32, 256, 3)
 BATCH, STEPS, ROUNDS = 32, 250, 4
-Rate = Callable[[int], tuple[int, float]]
-"""Seed to (steps, seconds of CPU time), resets included."""
 
 
 def networks() -> tuple[VAE, MDNRNN]:
