@@ -14,9 +14,6 @@ from world_models.worlds.blind import Blind
 from world_models.worlds.episodes import Act, play
 from world_models.worlds.world import FloatArray, World
 
-LOCKSTEP = 8
-"""Episodes played at a time; the result does not depend on it. 8 of 2100 frames are 200 MB."""
-
 
 @dataclass(frozen=True)
 class Limits:
@@ -79,7 +76,8 @@ def setup_random(plan: RandomPlan) -> Collector:
 
         return act
 
-    recorder = Recorder(plan.environment, LOCKSTEP, plan.renderer)
+    # One simulator: without V and M there is nothing to batch, and one episode is in memory.
+    recorder = Recorder(plan.environment, 1, plan.renderer)
     return Collector(recorder, Blind(recorder), policy, plan.limits)
 
 
@@ -91,9 +89,9 @@ def work(collector: Collector, seeds: NDArray[np.int64]) -> bytes:
 
 
 def _kept(collector: Collector, seeds: list[int]) -> Iterator[Episode]:
-    limits = collector.limits
-    for start in range(0, len(seeds), LOCKSTEP):
-        block = seeds[start : start + LOCKSTEP]
+    limits, size = collector.limits, collector.world.num_envs
+    for start in range(0, len(seeds), size):
+        block = seeds[start : start + size]
         play(collector.world, collector.policy(block), block, max_steps=limits.max_steps)
         for episode in collector.recorder.episodes():
             if len(episode) >= limits.min_length:
