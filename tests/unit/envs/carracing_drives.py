@@ -54,7 +54,7 @@ def held(seed: int) -> Drive:
 def outwards(game: Any, step: int) -> Action:
     """Off the track and out of the field, straight away from its centre."""
     x, y = game.car.hull.position
-    return towards(game, 10 * x, 10 * y, 60)
+    return towards(game, 10 * x, 10 * y, 40)
 
 
 def skid(game: Any, step: int) -> Action:
