@@ -10,6 +10,9 @@ from gymnasium.vector import AutoresetMode
 from small_memory import DOOM, RACING, memory, write_artifact
 
 from world_models.errors import InputError, ParameterError
+from world_models.storage import artifact, tensors
+from world_models.vision import codec
+from world_models.vision.network import VAE
 from world_models.worlds.dream_env import DreamEnv, DreamVectorEnv
 
 ID = "world_models:WorldModels/Dream-v0"
@@ -177,3 +180,41 @@ def test_says_what_is_wrong(checkpoint, tmp_path):
         DreamEnv(folder, render_mode="rgb_array")
     with pytest.raises(ParameterError, match="human"):
         DreamEnv(folder, render_mode="human")
+
+
+def write_vae(out, z_size, environment):
+    network = VAE(z_size)
+    with artifact.create(
+        out,
+        kind="vae",
+        environment=environment,
+        stage="vae",
+        parameters={},
+        metrics={},
+        details={"z_size": z_size},
+    ) as folder:
+        tensors.save(folder / codec.WEIGHTS, codec.state_arrays(network))
+    return out
+
+
+def test_v_shows_the_dream(checkpoint, tmp_path):
+    folder, environment = checkpoint
+    z_size = DOOM.z_size if environment == "takecover" else RACING.z_size
+    vae = write_vae(tmp_path / "vae", z_size, environment)
+    env = gymnasium.make(ID, checkpoint=folder, vae=str(vae), render_mode="rgb_array")
+    env.reset(seed=0)
+    picture = env.render()
+    assert picture.shape == (64, 64, 3)
+    assert picture.dtype == np.uint8
+    many = DreamVectorEnv(2, checkpoint=folder, vae=vae, render_mode="rgb_array")
+    many.reset(seed=0)
+    assert np.abs(many.render()[0].astype(int) - picture).max() <= 1
+
+
+def test_refuses_a_v_of_another_size_or_environment(checkpoint, tmp_path):
+    folder, environment = checkpoint
+    with pytest.raises(InputError, match="V gives size 9"):
+        DreamEnv(folder, vae=write_vae(tmp_path / "a", 9, environment), render_mode="rgb_array")
+    other = "carracing" if environment == "takecover" else "takecover"
+    with pytest.raises(InputError, match=f"made for {other}"):
+        DreamEnv(folder, vae=write_vae(tmp_path / "b", 4, other), render_mode="rgb_array")
