@@ -66,12 +66,13 @@ def _uniform(environment: str, rng: np.random.Generator, _hold: tuple[int, int])
 
 def _held(environment: str, rng: np.random.Generator, hold: tuple[int, int]) -> Policy:
     uniform = _uniform(environment, rng, hold)
+    draw = _driver(rng) if environment == "carracing" else uniform
     action, left = np.empty(0, np.float32), 0
 
     def act() -> Action:
         nonlocal action, left
         if left == 0:
-            action = _drive(rng) if environment == "carracing" else uniform()
+            action = draw()
             left = int(rng.integers(hold[0], hold[1] + 1))
         left -= 1
         return action
@@ -79,11 +80,20 @@ def _held(environment: str, rng: np.random.Generator, hold: tuple[int, int]) -> 
     return act
 
 
-def _drive(rng: np.random.Generator) -> Action:
-    """Steering in [−1, 1]; gas in [0, 1]; the brake one time in five, lightly, without gas."""
-    steering, pedal, foot = rng.uniform(-1, 1), rng.random(), rng.random()
-    braking = foot < _BRAKING
-    return np.array([steering, 0 if braking else pedal, _LIGHT * pedal if braking else 0], "f4")
+def _driver(rng: np.random.Generator) -> Policy:
+    """Steering, and gas or one time in ten a light brake, within the episode's own temper.
+
+    Some episodes then crawl along the track, others race and skid off it.
+    """
+    sharpness, haste = rng.uniform(_CALM, 1, size=2)
+
+    def draw() -> Action:
+        steering, pedal = sharpness * rng.uniform(-1, 1), rng.random()
+        if rng.random() < _BRAKING:
+            return np.array([steering, 0, _LIGHT * pedal], np.float32)
+        return np.array([steering, haste * pedal, 0], np.float32)
+
+    return draw
 
 
 def _brownian(environment: str, rng: np.random.Generator, _hold: tuple[int, int]) -> Policy:
@@ -103,7 +113,7 @@ def _brownian(environment: str, rng: np.random.Generator, _hold: tuple[int, int]
     return act
 
 
-_BRAKING, _LIGHT = 0.2, 0.5
+_CALM, _BRAKING, _LIGHT = 0.05, 0.1, 0.5
 _MAKERS: dict[str, Callable[[str, np.random.Generator, tuple[int, int]], Policy]] = {
     "uniform": _uniform,
     "held": _held,

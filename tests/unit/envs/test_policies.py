@@ -74,7 +74,16 @@ def test_takecover_s_actions_are_uniform():
 def test_the_car_is_driven_more_than_braked_and_never_both():
     _, gas, brake = draw("held", "carracing", 20_000).T
     assert not ((gas > 0) & (brake > 0)).any()
-    assert 0.7 < (gas > 0).mean() < 0.9
+    assert 0.85 < (gas > 0).mean() < 0.95
+
+
+def test_drivers_differ_in_temper():
+    drivers = np.array([draw("held", "carracing", 500, seed=seed) for seed in range(60)])
+    sharpness, haste, _ = np.abs(drivers).max(axis=1).T
+    for temper in (sharpness, haste):
+        assert temper.min() < 0.25
+        assert temper.max() > 0.85
+    assert abs(np.corrcoef(sharpness, haste)[0, 1]) < 0.35
 
 
 def test_brownian_equals_ctallec_s_recurrence():
