@@ -24,6 +24,7 @@ from world_models.vision.layers import (
     FoldedDeconv,
     LastDeconv,
     Layer,
+    Sum,
     WinogradConv,
     WinogradDeconv,
     scratch,
@@ -99,14 +100,16 @@ class _Convolve(Function):
         x, y, operand, weight = (tensor.detach() for tensor in ctx.saved_tensors)
         dy, layer = gradients[0].contiguous(), ctx.layer
         dx = torch.empty_like(x) if ctx.needs_input_grad[0] else None
-        doperand = torch.zeros(LANES, *operand.shape)
+        doperand = torch.empty(LANES, *operand.shape)
         dbias = torch.zeros(LANES, y.shape[3])
 
         def run(lane: int) -> None:
+            total = Sum(doperand[lane])
             for part in _blocks(len(x), lane, layer.block):
                 into = None if dx is None else dx[part]
                 masked = _through_activation(layer, y[part], dy[part], dbias[lane])
-                layer.backward(x[part], masked, operand, into, doperand[lane])
+                layer.backward(x[part], masked, operand, into, total)
+            total.close()
 
         ctx.lanes.run(run)
         dweight = layer.weight_gradient(doperand.sum(0), weight)

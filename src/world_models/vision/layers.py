@@ -17,6 +17,26 @@ from torch.nn import functional
 from world_models.vision import kernels, winograd3
 
 
+class Sum:
+    """A lane's sum of matrix products; the first overwrites what memory held."""
+
+    def __init__(self, total: Tensor) -> None:
+        self._total, self._beta = total, 0.0
+
+    def add(self, a: Tensor, b: Tensor) -> None:
+        """Add a @ b, of matrices or of stacks of them; the total may have more dimensions."""
+        if a.dim() == 3:
+            self._total.baddbmm_(a, b, beta=self._beta)
+        else:
+            self._total.view(len(a), -1).addmm_(a, b, beta=self._beta)
+        self._beta = 1.0
+
+    def close(self) -> None:
+        """Nothing more comes: without any product the total is zero."""
+        if self._beta == 0.0:
+            self._total.zero_()
+
+
 class Layer(Protocol):
     """A convolution or transposed convolution with its bias and, but for the last, ReLU."""
 
@@ -36,9 +56,9 @@ class Layer(Protocol):
         """Write the layer's result for the block ``x`` to ``y``."""
 
     def backward(
-        self, x: Tensor, dy: Tensor, operand: Tensor, dx: Tensor | None, doperand: Tensor
+        self, x: Tensor, dy: Tensor, operand: Tensor, dx: Tensor | None, into: Sum
     ) -> None:
-        """From dy, already masked by the ReLU: write ``dx`` if wanted, add to ``doperand``."""
+        """From dy, already masked by the ReLU: write ``dx`` if wanted, add to the operand's."""
 
 
 class Scratch(threading.local):
@@ -89,13 +109,13 @@ class FirstConv:
         torch.clamp_min(functional.conv2d(bytes_, weight, bias, 2), 0, out=y.permute(0, 3, 1, 2))
 
     def backward(
-        self, x: Tensor, dy: Tensor, operand: Tensor, dx: Tensor | None, doperand: Tensor
+        self, x: Tensor, dy: Tensor, operand: Tensor, dx: Tensor | None, into: Sum
     ) -> None:
         """Gradient of the weights alone, from columns of pixels in 0–1: pixels have none."""
         assert dx is None, operand.shape
         columns = scratch.get("columns", len(x) * 961, 48)
         kernels.pixels_to_columns(x.numpy(), columns.numpy())
-        doperand.view(32, 48).addmm_(dy.view(-1, 32).t(), columns)
+        into.add(dy.view(-1, 32).t(), columns)
 
 
 class WinogradConv:
@@ -131,14 +151,14 @@ class WinogradConv:
         kernels.conv_outputs(products.numpy(), bias.numpy(), y.numpy())
 
     def backward(
-        self, x: Tensor, dy: Tensor, operand: Tensor, dx: Tensor | None, doperand: Tensor
+        self, x: Tensor, dy: Tensor, operand: Tensor, dx: Tensor | None, into: Sum
     ) -> None:
         """As :meth:`Layer.backward`; making the tiles again is cheaper than keeping them."""
         assert dx is not None
         tiles, products = self._buffers(x, operand)
         kernels.conv_tiles(x.numpy(), tiles.numpy())
         kernels.conv_outputs_gradient(dy.numpy(), products.numpy())
-        doperand.baddbmm_(products.permute(1, 2, 0), tiles.transpose(0, 1))
+        into.add(products.permute(1, 2, 0), tiles.transpose(0, 1))
         torch.bmm(products.transpose(0, 1), operand, out=tiles.transpose(0, 1))
         kernels.conv_tiles_gradient(tiles.numpy(), dx.numpy())
 
@@ -180,14 +200,14 @@ class WinogradDeconv:
         winograd3.deconv_outputs(products.numpy(), bias.numpy(), y.numpy())
 
     def backward(
-        self, x: Tensor, dy: Tensor, operand: Tensor, dx: Tensor | None, doperand: Tensor
+        self, x: Tensor, dy: Tensor, operand: Tensor, dx: Tensor | None, into: Sum
     ) -> None:
         """As :meth:`Layer.backward`."""
         assert dx is not None
         tiles, products = self._buffers(x, operand)
         winograd3.deconv_tiles(x.numpy(), tiles.numpy())
         winograd3.deconv_outputs_gradient(dy.numpy(), products.numpy())
-        doperand.baddbmm_(tiles.permute(1, 2, 0), products.transpose(0, 1))
+        into.add(tiles.permute(1, 2, 0), products.transpose(0, 1))
         torch.bmm(products.transpose(0, 1), operand.transpose(1, 2), out=tiles.transpose(0, 1))
         winograd3.deconv_tiles_gradient(tiles.numpy(), dx.numpy())
 
@@ -223,14 +243,14 @@ class FoldedDeconv:
         kernels.fold(columns.numpy(), bias.numpy(), y.numpy())
 
     def backward(
-        self, x: Tensor, dy: Tensor, operand: Tensor, dx: Tensor | None, doperand: Tensor
+        self, x: Tensor, dy: Tensor, operand: Tensor, dx: Tensor | None, into: Sum
     ) -> None:
         """As :meth:`Layer.backward`."""
         assert dx is not None
         rows = x.view(-1, x.shape[3])
         columns = scratch.get("columns", len(rows), operand.shape[1])
         kernels.unfold(dy.numpy(), columns.numpy())
-        doperand.addmm_(rows.t(), columns)
+        into.add(rows.t(), columns)
         torch.mm(columns, operand.t(), out=dx.view(rows.shape))
 
 
@@ -259,12 +279,12 @@ class LastDeconv:
         kernels.fold_planes(columns.numpy(), bias.numpy(), y.numpy())
 
     def backward(
-        self, x: Tensor, dy: Tensor, operand: Tensor, dx: Tensor | None, doperand: Tensor
+        self, x: Tensor, dy: Tensor, operand: Tensor, dx: Tensor | None, into: Sum
     ) -> None:
         """As :meth:`Layer.backward`."""
         assert dx is not None
         rows = x.view(-1, 32)
         columns = scratch.get("columns", 108, len(rows))
         kernels.unfold_planes(dy.numpy(), columns.numpy())
-        doperand.addmm_(rows.t(), columns.t())
+        into.add(rows.t(), columns.t())
         torch.mm(columns.t(), operand.t(), out=dx.view(rows.shape))

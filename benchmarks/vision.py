@@ -1,0 +1,126 @@
+"""V against plain PyTorch: the textbook network, fp32, channels-first, default threads.
+
+Run by itself: ``python benchmarks/vision.py``; takes under a minute. Both sides of a ratio are
+measured in turns, and the median of the turns' ratios counts, so that a busy machine slows both.
+"""
+
+import json
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from world_models.vision.capability import formulation, has_bfloat16_units
+from world_models.vision.codec import Codec
+from world_models.vision.fast import FastVAE, open_lanes
+from world_models.vision.loss import vae_loss
+from world_models.vision.network import VAE, as_images
+from world_models.vision.subpixel import SubpixelVAE
+
+ENCODE_BATCH, TRAIN_BATCH = 64, 100
+SECONDS = 20.0
+"""For each comparison."""
+
+
+def measure() -> list[dict[str, Any]]:
+    """Measure encoding and training; see ``make bench`` for the fields."""
+    return [encoding(), training()]
+
+
+def encoding() -> dict[str, Any]:
+    """Frames/s of the codec against plain, each with torch's default number of threads."""
+    frames = picture_like(ENCODE_BATCH)
+    codec, plain = Codec(VAE(32)), VAE(32)
+
+    def textbook() -> None:
+        with torch.no_grad():
+            plain.encode(as_images(torch.from_numpy(frames)).contiguous())
+
+    return compare("V encodes", lambda: codec.encode(frames), textbook, ENCODE_BATCH)
+
+
+def training() -> dict[str, Any]:
+    """Frames/s of gradient steps (Adam included) against plain, on all threads."""
+    frames = torch.from_numpy(picture_like(TRAIN_BATCH))
+    noise = torch.randn(TRAIN_BATCH, 32)
+    network, plain = VAE(32), VAE(32)
+    threads = torch.get_num_threads()
+    with open_lanes(threads) as lanes:
+        if formulation() == "winograd-float32":
+            model: FastVAE | SubpixelVAE = FastVAE(network, lanes)
+        else:
+            model = SubpixelVAE(network, autocast=True)
+        ours = trainer(network, lambda: model(frames, noise), frames, fused=True)
+
+        def textbook() -> None:
+            torch.set_num_threads(threads)  # GEMMs too
+            theirs()
+            if formulation() == "winograd-float32":
+                lanes.run(lambda _lane: torch.set_num_threads(1))
+
+        theirs = trainer(
+            plain, lambda: plain(as_images(frames).contiguous(), noise), frames, fused=False
+        )
+        return compare("V trains", ours, textbook, TRAIN_BATCH)
+
+
+def trainer(
+    network: VAE,
+    forward: Callable[[], tuple[torch.Tensor, ...]],
+    frames: torch.Tensor,
+    *,
+    fused: bool,
+) -> Callable[[], None]:
+    """A gradient step."""
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-4, fused=fused)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        reconstruction, mu, logvar = forward()
+        vae_loss(as_images(frames), reconstruction, mu, logvar, 0.5).total.backward()
+        optimizer.step()
+
+    return step
+
+
+def picture_like(n: int) -> np.ndarray:
+    """Frames uint8 (n, 64, 64, 3) of coarse squares."""
+    coarse = np.random.default_rng(0).integers(0, 256, (n, 8, 8, 3), np.uint8)
+    return np.ascontiguousarray(coarse.repeat(8, axis=1).repeat(8, axis=2))
+
+
+def compare(
+    name: str, ours: Callable[[], object], peer: Callable[[], object], frames: int
+) -> dict[str, Any]:
+    """Time both in turns for ``SECONDS``; the median ratio and each side's median rate."""
+    for side in (ours, peer):
+        side()
+    times: list[tuple[float, float]] = []
+    end = time.perf_counter() + SECONDS
+    while time.perf_counter() < end or len(times) < 5:
+        times.append((seconds(ours), seconds(peer)))
+    ratio = statistics.median(theirs / mine for mine, theirs in times)
+    target = 2.5 if has_bfloat16_units() else 1.0
+    return {
+        "name": f"{name} ({formulation()})",
+        "ours": round(frames / statistics.median(mine for mine, _ in times), 1),
+        "peer": round(frames / statistics.median(theirs for _, theirs in times), 1),
+        "unit": "frames/s",
+        "ratio": round(ratio, 2),
+        "target": target,
+        "met": ratio >= target,
+    }
+
+
+def seconds(function: Callable[[], object]) -> float:
+    """Wall time of one call."""
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(), indent=2))
