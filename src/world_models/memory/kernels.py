@@ -8,7 +8,8 @@ product stays with torch. The same formulas as torch operations stand in ``cell.
 The loops are split so that each touches few arrays: LLVM proves at run time that they do not
 overlap, and gives up (and the loop runs 5 times slower) when that takes more than 8 comparisons.
 They run over whole slices: numba lets an index such as ``k * size + j`` be negative, and the test
-for that stops LLVM too.
+for that stops LLVM too. All stand in one file because numba's cache notices changes of a kernel's
+own file only: with ``_exp`` elsewhere, a change of it would leave stale kernels behind.
 Kernels take and change plain arrays; rows are members of a batch, all are C-contiguous.
 """
 

@@ -205,6 +205,12 @@ def restore(folder: Path, network: MDNRNN) -> Progress:
     return Progress(content["step"], content["history"], content["sums"], content["optimizer"])
 
 
+def steps_done(folder: Path) -> int:
+    """Gradient steps that the checkpoint in the scratch ``folder`` has behind it."""
+    data = _scratch(folder).load(CHECKPOINT)
+    return 0 if data is None else int(torch.load(io.BytesIO(data), weights_only=True)["step"])
+
+
 def train(
     sizes: Sizes,
     parameters: MDNRNNParameters,
@@ -240,8 +246,9 @@ def train(
         trainer = _trainer(parameters.steps - progress.step, devices, folder, recorder)
         data = SequenceData(windows, progress.step, parameters.steps)
         _fit(trainer, Training(network, parameters, progress), data)
-        network = build(sizes, parameters.seed, dtype)
-        progress = restore(folder, network)
+    # Whoever infers with it does so on the CPU, in the CPU's own precision.
+    network = build(sizes, parameters.seed, as_dtype(choose_precision(torch.device("cpu"))))
+    progress = restore(folder, network)
     assert progress.step == parameters.steps, progress.step
     return network, progress.history
 

@@ -19,7 +19,7 @@ from world_models.memory.model import INITIAL, WEIGHTS, Initial, Memory, state_a
 from world_models.memory.network import MDNRNN, Sizes
 from world_models.memory.parameters import MDNRNNParameters
 from world_models.memory.rollout import dream_on
-from world_models.memory.training import Row, train, training_precision
+from world_models.memory.training import Row, steps_done, train, training_precision
 from world_models.progress import progress
 from world_models.stages.command import Context, Input, Outputs, Stage, main
 from world_models.storage import artifact, atomic, tensors
@@ -102,8 +102,9 @@ def _train(
     devices: DeviceSettings,
     context: Context,
 ) -> tuple[MDNRNN, list[Row]]:
-    told = 0
-    with progress(parameters.steps, f"mdnrnn {context.environment}") as bar:
+    folder = context.scratch.folder
+    told = steps_done(folder)
+    with progress(parameters.steps, f"mdnrnn {context.environment}", done=told) as bar:
 
         def report(step: int, row: Row) -> None:
             nonlocal told
@@ -114,7 +115,6 @@ def _train(
                 context.tracker.log_metrics(row, step=step)
 
         in_process = report if devices.devices * devices.num_nodes == 1 else None
-        folder = context.scratch.folder
         return train(sizes, parameters, data.training, data.held_out, folder, devices, in_process)
 
 
