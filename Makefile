@@ -27,7 +27,7 @@ smoke: setup  ## all twelve stages at toy scale, in a temporary clone
 	python tools/smoke.py
 
 test: setup  ## the whole test suite
-	python -m pytest
+	python -m pytest --numprocesses 2 --dist loadgroup
 
 check: setup  ## format, lint, types, import layers, generated files
 	ruff format --check .

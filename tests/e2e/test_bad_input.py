@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
 
 
 def stage(pipeline, name: str, out: Path, **inputs: Path | str) -> subprocess.CompletedProcess[str]:

@@ -11,7 +11,7 @@ import dag
 from world_models.experiment import Experiment, Pipeline, leaves
 from world_models.schema import read_yaml
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
 STAGES = tuple(Pipeline.model_fields)
 ENVIRONMENTS = tuple(Experiment.model_fields)
 NODES = [f"{stage}@{environment}" for environment in ENVIRONMENTS for stage in STAGES]

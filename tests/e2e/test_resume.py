@@ -12,7 +12,7 @@ import pytest
 
 from world_models.schema import read_yaml
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
 ENVIRONMENT = "takecover"
 PATIENCE = 120.0
 """Seconds until a stage must have begun, or ended."""
