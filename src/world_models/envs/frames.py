@@ -33,8 +33,8 @@ class Shrinker:
 
     def __init__(self, height: int, width: int, window: tuple[int, int]) -> None:
         self._shape = (height, width, 3)
-        self._rows = _coverage(height, window)
-        self._columns = _coverage(width, (0, PARTS * width))
+        self._rows = coverage(height, window)
+        self._columns = coverage(width, (0, PARTS * width))
         total = self._rows[1][0].sum() * self._columns[1][0].sum()
         assert total < _EXACT, f"{total:g} parts a pixel: float32 would round"
 
@@ -44,7 +44,7 @@ class Shrinker:
         _shrink(picture.reshape(picture.shape[0], -1), *self._rows, *self._columns, out)
 
 
-def _coverage(size: int, window: tuple[int, int]) -> tuple[Edges, Weights]:
+def coverage(size: int, window: tuple[int, int]) -> tuple[Edges, Weights]:
     """First source pixel, int64 (64,), and weights, float32 (64, taps), of each output pixel.
 
     In units of 1/(4 · 64) pixel every edge is an integer, so the weights are small integers.

@@ -14,8 +14,9 @@ import gymnasium
 import numpy as np
 import psutil
 import pytest
+from test_takecover_frames import exact
 
-from world_models.envs.frames import SIZE, Shrinker
+from world_models.envs.frames import SIZE
 from world_models.envs.takecover.launcher import check
 from world_models.envs.takecover.simulator import CAP, WINDOWS, TakeCover, create
 from world_models.errors import EnvironmentMissingError, ParameterError
@@ -25,7 +26,7 @@ LEFT, STAY, RIGHT = (np.array([a], np.float32) for a in (-1, 0, 1))
 
 @pytest.fixture(scope="module")
 def env():
-    simulator = TakeCover()
+    simulator = TakeCover(render_mode="rgb_array")
     yield simulator
     simulator.close()
 
@@ -57,15 +58,13 @@ def test_equals_vizdoom_s_own_wrapper(env):
         render_hud=True,
         doom_config_path=str(Path(tempfile.mkdtemp()) / "game.ini"),
     )
-    shrink = Shrinker(120, 160, WINDOWS["160x120"])
     for seed in (7, 8):
         moves = actions(seed, CAP)
         theirs, _ = stock.reset(seed=seed)
         frame, _ = env.reset(seed=seed)
         for move in moves:
-            expected = np.empty((SIZE, SIZE, 3), np.uint8)
-            shrink(theirs["screen"], expected)
-            np.testing.assert_array_equal(frame, expected)
+            np.testing.assert_array_equal(env.render(), theirs["screen"])
+            np.testing.assert_array_equal(frame, exact(theirs["screen"], WINDOWS["160x120"]))
             choice = 2 if move[0] < -1 / 3 else 1 if move[0] > 1 / 3 else 0
             theirs, *stock_end, _ = stock.step(choice)
             frame, *end, _ = env.step(move)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from world_models.envs.frames import SIZE, Shrinker
+from world_models.envs.takecover.shrink import IndexedShrinker
 from world_models.envs.takecover.simulator import WINDOWS, TakeCover
 
 
@@ -24,14 +25,20 @@ def test_area_means_are_exact(resolution, content):
     width, height = map(int, resolution.split("x"))
     rng = np.random.default_rng(width)
     picture = {
-        "noise": rng.integers(0, 256, (height, width, 3)),
-        "black": np.zeros((height, width, 3)),
-        "white": np.full((height, width, 3), 255),
-        "ties": rng.integers(0, 2, (height, width, 3)),
+        "noise": rng.integers(0, 256, (height, width)),
+        "black": np.zeros((height, width)),
+        "white": np.full((height, width), 255),
+        "ties": rng.integers(0, 2, (height, width)),
     }[content].astype(np.uint8)
+    colours = np.arange(256)[:, None] if content == "ties" else rng.integers(0, 256, (256, 3))
+    palette = (colours + np.zeros(3, int)).astype(np.uint8)
+    palette[0], palette[255] = 0, 255
     out = np.empty((SIZE, SIZE, 3), np.uint8)
-    Shrinker(height, width, WINDOWS[resolution])(picture, out)
-    np.testing.assert_array_equal(out, exact(picture, WINDOWS[resolution]))
+    expected = exact(palette[picture], WINDOWS[resolution])
+    IndexedShrinker(height, width, WINDOWS[resolution], palette)(picture, out)
+    np.testing.assert_array_equal(out, expected)
+    Shrinker(height, width, WINDOWS[resolution])(palette[picture], out)
+    np.testing.assert_array_equal(out, expected)
 
 
 @pytest.fixture(scope="module")
