@@ -145,6 +145,7 @@ def test_a_run_holds_what_the_stage_said_and_what_lies_upstream(store: Store):
     assert (tags["environment"], tags["seed"], tags["variant"]) == ("carracing", "7", "workspace")
     assert tags["extra"] == "yes"
     assert run.info.run_name == "stage0@carracing"
+    assert 0 < run.info.end_time - run.info.start_time < 20_000  # of the stage, not its recorder
     (dataset,) = run.inputs.dataset_inputs
     assert dataset.dataset.digest == "0123456789abcdef0123456789abcdef.dir"
     artifact = store.folder / "mlartifacts" / "world-models-carracing" / run.info.run_id

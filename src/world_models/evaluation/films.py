@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from world_models.evaluation.replay import FPS, Film
+from world_models.evaluation.replay import FPS, HEIGHT, Film
 from world_models.evaluation.trials import Recording
 from world_models.evaluation.videos import Video, side_by_side, write_gif, write_mp4
 from world_models.vision.codec import Codec
 
 STRIDE, GIF_STRIDE = 2, 4
 """Steps between two pictures, in real time: 25 a second of CarRacing, 12.5 in its GIF."""
-HEIGHT, GIF_HEIGHT = 256, 128
-"""Pixels."""
+GIF_HEIGHT = 128
+"""Pixels; an mp4 has :data:`~world_models.evaluation.replay.HEIGHT`."""
 CHUNK = 64
 """Frames that V works on at a time."""
 
@@ -47,12 +47,12 @@ def dreamed(recordings: Sequence[Recording], codec: Codec, steps: int) -> Video:
     """V's decoding of what M dreamed, one dream after the other, uint8 (n, 64, 64, 3).
 
     Args:
-        recordings: of dreams; their features begin with z.
+        recordings: of dreams.
         codec: V.
         steps: how many to show at most, every :data:`STRIDE` of them.
     """
-    features = np.concatenate([recording.features for recording in recordings])[:steps:STRIDE]
-    return decode(np.ascontiguousarray(features[:, : codec.z_size]), codec)
+    z = np.concatenate([recording.z for recording in recordings])[:steps:STRIDE]
+    return decode(z, codec)
 
 
 def decode(z: NDArray[np.float32], codec: Codec) -> Video:

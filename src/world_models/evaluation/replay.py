@@ -7,11 +7,14 @@ from numpy.typing import NDArray
 
 from world_models.envs import catalogue
 from world_models.evaluation.trials import Recording
+from world_models.evaluation.videos import scale
 
 Pictures = NDArray[np.uint8]
 
 FPS = {"carracing": 50, "takecover": 35}
 """Steps a second, as people see the game."""
+HEIGHT = 256
+"""Pixels at most that a picture keeps: it travels from a worker, hundreds at a time."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,8 @@ def replay(environment: str, recording: Recording, steps: int, stride: int) -> F
     frame, _ = simulator.reset(seed=recording.seed)
     for t, action in enumerate(recording.actions[:steps]):
         if t % stride == 0:
-            pictures.append(np.array(simulator.render(), np.uint8))
+            picture = np.array(simulator.render(), np.uint8)
+            pictures.append(scale(picture[None], min(HEIGHT, len(picture)))[0])
             frames.append(frame)
         frame, reward, terminated, truncated, _ = simulator.step(action)
         total += float(reward)

@@ -37,12 +37,12 @@ class Recording:
     Attributes:
         seed: of the episode.
         actions: float32 (T, A).
-        features: what C saw when it took them, float32 (T, F).
+        z: V's or the dream's, when C took them, float32 (T, Z).
     """
 
     seed: int
     actions: FloatArray
-    features: FloatArray
+    z: FloatArray
 
 
 @dataclass(frozen=True)
@@ -57,17 +57,18 @@ class Played:
 @dataclass
 class _Recorder:
     members: int
+    z_size: int
     actions: list[FloatArray] = field(default_factory=list)
-    features: list[FloatArray] = field(default_factory=list)
+    z: list[FloatArray] = field(default_factory=list)
 
     def __call__(self, features: FloatArray, actions: FloatArray, _step: Step) -> None:
         self.actions.append(actions[: self.members].copy())
-        self.features.append(features[: self.members].copy())
+        self.z.append(features[: self.members, : self.z_size].copy())
 
     def recordings(self, seeds: NDArray[np.int64], lengths: NDArray[np.int64]) -> list[Recording]:
-        actions, features = np.stack(self.actions), np.stack(self.features)
+        actions, z = np.stack(self.actions), np.stack(self.z)
         return [
-            Recording(int(seeds[i]), actions[: lengths[i], i], features[: lengths[i], i])
+            Recording(int(seeds[i]), actions[: lengths[i], i], z[: lengths[i], i])
             for i in range(min(self.members, len(seeds)))
         ]
 
@@ -75,7 +76,7 @@ class _Recorder:
 def work(arena: Arena, trial: Trial) -> Played:
     """Play a trial; the state is made by :func:`world_models.worlds.arena.setup`."""
     act = policies(arena.spec, arena.sizes, trial.theta)
-    recorder = _Recorder(trial.record) if trial.record else None
+    recorder = _Recorder(trial.record, arena.sizes.z) if trial.record else None
     outcomes = play(arena.world, act, trial.seeds.tolist(), observe=recorder)
     shown = recorder.recordings(trial.seeds, outcomes.lengths) if recorder else []
     return Played(trial.seeds, outcomes, tuple(shown))

@@ -77,13 +77,14 @@ def side_by_side(panels: Sequence[Video], height: int, gap: int = 4) -> Video:
         uint8 (n, height, W', 3).
     """
     n = min(len(panel) for panel in panels)
-    scaled = [_scale(panel[:n], height) for panel in panels]
+    scaled = [scale(panel[:n], height) for panel in panels]
     bar = np.zeros((n, height, gap, 3), np.uint8)
     parts = [part for panel in scaled for part in (bar, panel)][1:]
     return np.concatenate(parts, axis=2)
 
 
-def _scale(frames: Video, height: int) -> Video:
+def scale(frames: Video, height: int) -> Video:
+    """Scale uint8 (n, H, W, 3) to a height: averaged when smaller, sharp pixels when larger."""
     n, rows, columns, _ = frames.shape
     width = round(columns * height / rows)
     smaller = height < rows

@@ -27,6 +27,8 @@ from world_models.stages.command import Context, Input, Outputs, Stage, main
 from world_models.storage import atomic
 
 Seeds = NDArray[np.int64]
+DREAMS = 16
+"""Dreams recorded: short ones follow each other in the video, until it is as long as the real."""
 
 
 def run(
@@ -77,10 +79,14 @@ def _play(parameters: EvaluateParameters, agent: Agent, engine: Engine) -> dict[
     random_seeds = list(_batches(p, p.random_episodes))
     matches = {
         "agent": Match(
-            f"evaluate {where}", agent.in_reality(p.batch, p.latent), _trials(p, agent, p.episodes)
+            f"evaluate {where}",
+            agent.in_reality(p.batch, p.latent),
+            _trials(p, agent, p.episodes, record=p.videos),
         ),
         "dream": Match(
-            f"dream {where}", agent.in_dream(p.batch, p.tau), _trials(p, agent, p.dream_episodes)
+            f"dream {where}",
+            agent.in_dream(p.batch, p.tau),
+            _trials(p, agent, p.dream_episodes, record=DREAMS),
         ),
         "random": Match(
             f"random {where}", Task(trials.setup_random, guess, trials.work_random), random_seeds
@@ -95,11 +101,13 @@ def _batches(parameters: EvaluateParameters, episodes: int) -> Iterator[Seeds]:
         yield seeds[start : start + parameters.batch]
 
 
-def _trials(parameters: EvaluateParameters, agent: Agent, episodes: int) -> list[Trial]:
-    theta, left, units = agent.controller.theta, parameters.videos, []
+def _trials(
+    parameters: EvaluateParameters, agent: Agent, episodes: int, record: int
+) -> list[Trial]:
+    theta, units = agent.controller.theta, []
     for seeds in _batches(parameters, episodes):
-        units.append(Trial(theta, seeds, record=max(0, min(left, len(seeds)))))
-        left -= len(seeds)
+        units.append(Trial(theta, seeds, record=max(0, min(record, len(seeds)))))
+        record -= len(seeds)
     return units
 
 

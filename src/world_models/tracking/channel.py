@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -75,7 +76,7 @@ class Channel:
         Returns:
             False if the recorder is still at work and goes on by itself.
         """
-        self.send({"do": "finish", "status": status})
+        self.send({"do": "finish", "status": status, "time": int(time.time() * 1000)})
         self._outgoing.put(None)
         if self._process is None:
             self._log.close()

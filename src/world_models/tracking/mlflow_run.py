@@ -127,9 +127,9 @@ class Run:
         self._metrics(named, self._samples, int(time.time() * 1000))
         self._samples += 1
 
-    def end(self, status: str) -> None:
-        """Set the final status."""
-        self._client.set_terminated(self.run_id, status)
+    def end(self, status: str, milliseconds: int) -> None:
+        """Set the final status, and when the stage (not its recorder) ended."""
+        self._client.set_terminated(self.run_id, status, milliseconds)
 
 
 def _memory(pid: int) -> int:
@@ -151,7 +151,8 @@ def open_or_continue(opening: Mapping[str, Any]) -> Run:
     run_id = _continue(client, opening.get("run_id"))
     if run_id is None:
         tags = {k: v for k, v in opening["tags"].items() if v}
-        run_id = client.create_run(experiment, tags=tags, run_name=opening["name"]).info.run_id
+        made = client.create_run(experiment, opening["time"], tags, opening["name"])
+        run_id = made.info.run_id
     run = Run(client, run_id, opening["tags"]["process"])
     run.tags({"process": opening["tags"]["process"]})
     run.parameters(opening["parameters"])

@@ -45,7 +45,7 @@ class Mail:
                 self.ended.set()
             self._queue.put(message)
         self.ended.set()
-        self._queue.put({"do": "finish", "status": "KILLED"})
+        self._queue.put({"do": "finish", "status": "KILLED", "time": int(time.time() * 1000)})
 
     def get(self, timeout: float | None = None) -> dict[str, Any] | None:
         """The next message, None when none came in ``timeout`` seconds."""
@@ -77,7 +77,7 @@ class Recorder:
                 self._attempt("metrics", self._run.flush)
             if message is not None and message["do"] == "finish":
                 self._attempt("metrics", self._run.flush)
-                self._attempt("end", partial(self._run.end, message["status"]))
+                self._attempt("end", partial(self._run.end, message["status"], message["time"]))
                 return
             if message is not None:
                 self._attempt(message["do"], partial(self._run.take, message))

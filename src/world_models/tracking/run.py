@@ -216,6 +216,7 @@ def _opening(
     location = store.locate()
     return {
         "do": "open",
+        "time": int(time.time() * 1000),
         "uri": location.uri,
         "artifacts": location.artifacts,
         "experiment": os.environ.get("MLFLOW_EXPERIMENT_NAME", f"world-models-{environment}"),
