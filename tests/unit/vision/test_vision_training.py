@@ -83,6 +83,7 @@ def test_same_seed_same_bytes_also_after_interruptions(
     )
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_does(
     make_data: Make, tmp_path: Path, parameters: VAEParameters
 ) -> None:
