@@ -32,7 +32,16 @@ def test_each_stage_is_described_and_tracks_its_own_parameters_only(stages, name
     assert body["desc"]
     assert body["params"] == [f"${{item}}.{name}"]
     assert body["metrics"]
-    assert body["plots"]
+
+
+@pytest.mark.parametrize("name", STAGES)
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_every_stage_has_plots(name, environment):
+    dag = read_yaml(ROOT / "dvc.yaml")
+    of_stage = dag["stages"][name]["do"].get("plots", [])
+    of_all = [plot for plot in dag["plots"] if isinstance(plot, str)]
+    shown = [path.replace("${item}", environment) for path in of_stage] + of_all
+    assert any(path.startswith(f"reports/{environment}/{name}") for path in shown)
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
