@@ -14,12 +14,13 @@ from typing import Any
 from world_models.engine import pickling
 from world_models.engine.api import ONE_THREAD, Task
 from world_models.engine.spread import Death, spread
+from world_models.engine.worker import main as live
 
 _BOOT = """
 import sys
 sys.path[:] = {path!r}
-from world_models.engine.worker import main
-main({descriptor})
+from {module} import {function}
+{function}({descriptor})
 """
 _PATIENCE = 1.0  # seconds that a worker has to stop when asked, or to say where it hangs
 
@@ -30,7 +31,13 @@ class Worker:
     def __init__(self) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
-            boot = _BOOT.format(path=sys.path, descriptor=theirs.fileno())
+            # Named by the function itself, so that it is an import: a stage's deps hold it.
+            boot = _BOOT.format(
+                path=sys.path,
+                module=live.__module__,
+                function=live.__name__,
+                descriptor=theirs.fileno(),
+            )
             # Not multiprocessing: that would run the caller's __main__ again, and the
             # thread settings have to be there before the first import.
             self._process = subprocess.Popen(
