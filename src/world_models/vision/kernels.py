@@ -217,9 +217,15 @@ def conv_tiles(x: Array, tiles: Array) -> None:
                 for b in range(t):
                     row = (i * t + a) * t + b
                     for u in range(3):
-                        left = half[u * width + b * step :]
-                        into = out[(9 * row + 3 * u) * step + p * pair :]
-                        _points(left, left[pair:], left[2 * pair :], into, step, pair)
+                        # _points written out: a call costs as much as its 64 numbers
+                        x0 = half[u * width + b * step :]
+                        x1, x2 = x0[pair:], x0[2 * pair :]
+                        t0 = out[(9 * row + 3 * u) * step + p * pair :]
+                        t1, t2 = t0[step:], t0[2 * step :]
+                        for k in range(pair):
+                            t0[k] = x0[k] - x1[k]
+                            t1[k] = x1[k]
+                            t2[k] = x2[k] - x1[k]
 
 
 @compiled
