@@ -97,7 +97,7 @@ class TakeCover(gymnasium.Env[Frame, NDArray[np.float32]]):
         self._game.set_seed(int(self.np_random.integers(0, _SEEDS, dtype=np.uint32)))
         self._game.new_episode()
         self._steps = 0
-        return self._look(), {}
+        return self._look(self._game.get_state()), {}
 
     def step(self, action: NDArray[np.float32]) -> tuple[Frame, float, bool, bool, dict[str, Any]]:
         """One tic, 1/35 s.
@@ -111,9 +111,10 @@ class TakeCover(gymnasium.Env[Frame, NDArray[np.float32]]):
         move = _LEFT if value < -THRESHOLD else _RIGHT if value > THRESHOLD else _STAY
         reward = float(self._game.make_action(move, 1))
         self._steps += 1
-        terminated = bool(self._game.is_episode_finished())
+        state = self._game.get_state()
+        terminated = state is None  # the screen is gone with the player
         truncated = self._steps >= CAP and not terminated
-        frame = self._frame.copy() if terminated else self._look()
+        frame = self._frame.copy() if terminated else self._look(state)
         if terminated or truncated:
             self._steps = -1
         return frame, reward, terminated, truncated, {}
@@ -127,8 +128,8 @@ class TakeCover(gymnasium.Env[Frame, NDArray[np.float32]]):
         self._stop()
         self._steps = -1
 
-    def _look(self) -> Frame:
-        self._screen = self._game.get_state().screen_buffer
+    def _look(self, state: Any) -> Frame:
+        self._screen = state.screen_buffer
         self._frame = np.empty((SIZE, SIZE, 3), np.uint8)
         self._shrink(self._screen, self._frame)
         return self._frame
