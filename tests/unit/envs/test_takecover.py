@@ -1,6 +1,7 @@
 """TakeCover against ViZDoom's own Gymnasium wrapper, and what the game's process may leave."""
 
 import gc
+import json
 import os
 import shutil
 import signal
@@ -261,3 +262,22 @@ def test_no_game_outlives_its_player(tmp_path, number):
         assert "KeyboardInterrupt" in errors
     assert all(gone(game) for game in running)
     assert not list(work.iterdir())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="shared memory has files on Linux alone")
+def test_what_a_killed_player_left_is_swept_by_the_next(tmp_path):
+    process, _, temporary = player(tmp_path, "on")
+    notes = [json.loads(note.read_text()) for note in temporary.glob("*/owner.json")]
+    process.kill()
+    process.communicate(timeout=60)
+
+    def left():
+        shared = Path("/dev/shm")
+        return [path for note in notes for path in shared.glob(f"ViZDoom*{note['instance']}")]
+
+    assert len(notes) == 2
+    assert left()
+    environment = os.environ | {"TMPDIR": str(temporary)}
+    subprocess.run([sys.executable, "-c", PLAYS], env=environment, check=True)
+    assert not left()
+    assert not list(temporary.iterdir())

@@ -5,12 +5,17 @@ ignores SIGTERM and outlives a killed parent. So each game gets a folder of its 
 Linux offers it a launcher that has the kernel end the game with us.
 """
 
+import json
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
+
+import psutil
 
 from world_models.errors import EnvironmentMissingError
 
@@ -21,6 +26,9 @@ exec {guard} "{game}" "$@"
 # A session of its own: Ctrl-C on the terminal reaches us alone, and we close the game in order.
 _GUARD = "setsid setpriv --pdeathsig KILL --"
 _ABSENT = "not found"  # ldd's words
+_PREFIX = "world-models-vizdoom-"
+_OWNER = "owner.json"
+_SHARED = Path("/dev/shm")
 
 
 @cache
@@ -52,7 +60,8 @@ def prepare(game: Path) -> tuple[Path, Path]:
     Returns:
         The folder, and what to execute: the launcher, or ``game`` itself where scripts cannot run.
     """
-    folder = Path(tempfile.mkdtemp(prefix="world-models-vizdoom-"))
+    _sweep()
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
     launcher = folder / "launch"
     guarded = shutil.which("setsid") and shutil.which("setpriv")
     guard = _GUARD if guarded else ""
@@ -61,3 +70,27 @@ def prepare(game: Path) -> tuple[Path, Path]:
     # False on a file system mounted noexec, as /tmp sometimes is.
     runs = os.name == "posix" and os.access(launcher, os.X_OK)
     return folder, launcher if runs else game
+
+
+def claim(folder: Path, instance: str) -> None:
+    """Note whose folder this is, for whoever finds it when that process is no more.
+
+    Args:
+        folder: of the game.
+        instance: ViZDoom's own name of the game, part of its shared memory's names.
+    """
+    owner = {"host": socket.gethostname(), "process": os.getpid(), "instance": instance}
+    (folder / _OWNER).write_text(json.dumps(owner))
+
+
+@cache
+def _sweep() -> None:
+    """Once a process: remove what killed processes left, files and shared memory."""
+    for note in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*/{_OWNER}"):
+        with suppress(OSError, ValueError):  # somebody else's, or swept by another just now
+            owner = json.loads(note.read_text())
+            if owner["host"] != socket.gethostname() or psutil.pid_exists(owner["process"]):
+                continue
+            for memory in _SHARED.glob(f"ViZDoom*{owner['instance']}"):
+                memory.unlink(missing_ok=True)
+            shutil.rmtree(note.parent, ignore_errors=True)

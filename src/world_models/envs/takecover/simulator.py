@@ -12,7 +12,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from world_models.envs.frames import SIZE
-from world_models.envs.takecover.launcher import check, prepare
+from world_models.envs.takecover.launcher import check, claim, prepare
 from world_models.envs.takecover.palette import read_palette
 from world_models.envs.takecover.shrink import IndexedShrinker
 from world_models.errors import EnvironmentMissingError, ParameterError
@@ -164,6 +164,7 @@ def _start(resolution: str) -> tuple[Any, Path]:
     game.set_sound_enabled(False)
     game.clear_available_game_variables()
     game.init()
+    claim(folder, game.get_instance_id())
     return game, folder
 
 
