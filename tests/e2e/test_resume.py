@@ -39,9 +39,10 @@ def start(pipeline, stage: str, out: Path) -> subprocess.Popen[str]:
 
 
 def scratch(pipeline, stage: str) -> list[Path]:
-    """What the stage has saved so far: everything but the lock and the tracker's run id."""
+    """What the stage has saved so far, beside who holds it and the tracker's run id."""
     files = (pipeline.folder / ".scratch").glob(f"{stage}-{ENVIRONMENT}-*/**/*")
-    return [f for f in files if f.is_file() and "lock" not in f.name and "run" not in f.stem]
+    others = ("holder", "mlflow-run")
+    return [f for f in files if f.is_file() and not f.name.startswith((".", *others))]
 
 
 def wait_for_progress(pipeline, stage: str, process: subprocess.Popen[str]) -> None:
@@ -70,7 +71,8 @@ def test_killed_stage_ends_with_the_same_bytes(pipeline, tmp_path, stage):
     killed = start(pipeline, stage, tmp_path)
     wait_for_progress(pipeline, stage, killed)
     os.killpg(killed.pid, signal.SIGKILL)
-    assert killed.wait() == -signal.SIGKILL
+    killed.communicate()
+    assert killed.returncode == -signal.SIGKILL
     assert not (tmp_path / "out").exists()
 
     again = start(pipeline, stage, tmp_path)
