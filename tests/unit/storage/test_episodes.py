@@ -3,7 +3,7 @@
 import hashlib
 import multiprocessing
 import pickle
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import h5py
 import numpy as np
@@ -140,19 +140,13 @@ def test_a_shard_s_bytes_tell_what_the_index_needs():
         storage.shard_info("shard-00007.h5", data[: len(data) // 2])
 
 
-def read_in_child(reader: EpisodeReader, queue) -> None:
-    queue.put(hashlib.sha256(reader.frames(4, 10, 90).tobytes()).hexdigest())
-
-
 def test_an_open_reader_serves_other_processes(folder):
     reader = EpisodeReader(folder)
-    expected = hashlib.sha256(reader.frames(4, 10, 90).tobytes()).hexdigest()
-    context = multiprocessing.get_context("spawn")  # as the engine's: never a fork
-    queue = context.SimpleQueue()
-    child = context.Process(target=read_in_child, args=(reader, queue))
-    child.start()
-    assert queue.get() == expected
-    child.join()
+    here = reader.frames(4, 10, 90)
+    spawned = multiprocessing.get_context("spawn")  # as the engine's: never a fork
+    with ProcessPoolExecutor(1, mp_context=spawned) as pool:
+        there = pool.submit(reader.frames, 4, 10, 90).result(timeout=120)
+    np.testing.assert_array_equal(there, here)
     np.testing.assert_array_equal(reader.frames(4, 10, 90), EPISODES[4].frames[10:90])
 
 
