@@ -1,6 +1,5 @@
 """Evaluation's units of work: a batch of episodes, some of them recorded."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,8 +10,9 @@ from world_models.envs.policies import Behaviour, make_policy
 from world_models.envs.vector import Lockstep
 from world_models.seeding import stream
 from world_models.worlds.arena import Arena
+from world_models.worlds.blind import Blind
 from world_models.worlds.episodes import Act, Outcomes, play
-from world_models.worlds.world import BoolArray, FloatArray, Step
+from world_models.worlds.world import FloatArray, Step
 
 
 @dataclass(frozen=True)
@@ -97,50 +97,26 @@ class RandomPlan:
     num_envs: int
 
 
-class Blind:
-    """A :class:`~world_models.worlds.world.World` without V and M, for whoever does not look.
+@dataclass(frozen=True)
+class RandomPlayer:
+    """What a worker keeps between units of the random policy."""
+
+    plan: RandomPlan
+    world: Blind
+
+
+def setup_random(plan: RandomPlan) -> RandomPlayer:
+    """Start the simulators, on the worker.
 
     The fast renderer serves: rewards, ends and the game itself are the same with either.
     """
-
-    def __init__(self, plan: RandomPlan) -> None:
-        self.plan = plan
-        self.num_envs, self.feature_size = plan.num_envs, 0
-        self._simulators = Lockstep(plan.environment, plan.num_envs, "fast")
-        shape = self._simulators.single_action_space.shape
-        assert shape is not None
-        self.action_size = int(shape[0])
-        self._nothing = np.zeros((0, 0), np.float32)
-
-    def reset(self, seeds: Sequence[int]) -> FloatArray:
-        """Start an episode for each seed; features float32 (m, 0)."""
-        self._simulators.reset(seed=[int(seed) for seed in seeds])
-        self._nothing = np.zeros((len(seeds), 0), np.float32)
-        return self._nothing
-
-    def step(self, actions: FloatArray) -> Step:
-        """Act in all members."""
-        _, rewards, terminated, truncated, _ = self._simulators.step(actions)
-        return Step(self._nothing, np.asarray(rewards, np.float32), terminated, truncated)
-
-    def retire(self, mask: BoolArray) -> None:
-        """Let members stand still from now on."""
-        self._simulators.retire(mask)
-
-    def close(self) -> None:
-        """Close the simulators."""
-        self._simulators.close()
+    return RandomPlayer(plan, Blind(Lockstep(plan.environment, plan.num_envs, "fast")))
 
 
-def setup_random(plan: RandomPlan) -> Blind:
-    """Start the simulators, on the worker."""
-    return Blind(plan)
-
-
-def work_random(world: Blind, seeds: NDArray[np.int64]) -> Played:
+def work_random(player: RandomPlayer, seeds: NDArray[np.int64]) -> Played:
     """Let the random policy play; each episode's draws depend on its seed alone."""
-    act = _random(world.plan, seeds)
-    return Played(seeds, play(world, act, seeds.tolist()))
+    act = _random(player.plan, seeds)
+    return Played(seeds, play(player.world, act, seeds.tolist()))
 
 
 def _random(plan: RandomPlan, seeds: NDArray[np.int64]) -> Act:

@@ -70,10 +70,10 @@ def test_the_dreams_world_is_m_at_tau(agent):
 
 def test_random_returns_equal_those_of_a_plain_gymnasium_loop():
     plan = RandomPlan("takecover", "uniform", 2)
-    world = trials.setup_random(plan)
+    player = trials.setup_random(plan)
     seeds = np.array([31, 32])
-    played = trials.work_random(world, seeds)
-    world.close()
+    played = trials.work_random(player, seeds)
+    player.world.close()
     act = trials._random(plan, seeds[1:])
     simulator = catalogue.create("takecover", "genuine")
     simulator.reset(seed=32)
