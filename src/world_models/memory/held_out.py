@@ -1,5 +1,6 @@
 """Is M good enough to dream in? What it says about episodes that it has not seen."""
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -71,7 +72,7 @@ def evaluate(network: MDNRNN, steps: Steps, seed: int) -> HeldOut:
     variance = z[torch.from_numpy(asked)].var(0, correction=0).clamp_min(1e-12)
     return HeldOut(
         nll=np.asarray(said.nll / max(said.known, 1), np.float32),
-        marginal=(0.5 * torch.log(2 * np.pi * np.e * variance)).numpy(),
+        marginal=(0.5 * torch.log(2 * math.pi * math.e * variance)).numpy(),
         logits=said.ends[judged] if network.sizes.restart or network.sizes.end_head else None,
         ends=steps.ends[judged],
         ages=said.ages[judged],
