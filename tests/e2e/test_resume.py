@@ -1,6 +1,7 @@
 """Stages that are really killed: the finished result equals an uninterrupted one, byte for byte."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -52,6 +53,13 @@ def wait_for_progress(pipeline, stage: str, process: subprocess.Popen[str]) -> N
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < deadline, "the stage saved nothing"
         time.sleep(0.02)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_to_resume(pipeline):
+    """What an earlier test left would be taken for this one's progress."""
+    yield
+    shutil.rmtree(pipeline.folder / ".scratch", ignore_errors=True)
 
 
 def contents(folder: Path) -> dict[str, str]:

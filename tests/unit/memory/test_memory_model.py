@@ -37,7 +37,7 @@ def test_step_and_prediction_equal_the_network_s(sizes):
 
 
 def test_payload_rebuilds_the_same_memory():
-    m = memory(DOOM)
+    m = Memory.from_arrays(*memory(DOOM).payload())
     again = Memory.from_arrays(*m.payload())
     z, a = np.ones((2, DOOM.z_size), np.float32), np.zeros((2, 1), np.float32)
     states = [x.step(z, a, x.initial_state(2), np.ones(2, np.bool_)) for x in (m, again)]

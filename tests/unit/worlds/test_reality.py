@@ -7,10 +7,13 @@ from world_models.controller.policy import Sizes, controller_spec, count, polici
 from world_models.envs.carracing.simulator import create
 from world_models.envs.vector import Lockstep
 from world_models.seeding import stream
+from world_models.vision.capability import formulation
 from world_models.worlds.episodes import play
 from world_models.worlds.reality import NOISE_BLOCK, Reality
 
 SEEDS = [11, 12, 13]
+TOLERANCE = 2e-4 if formulation() == "winograd-float32" else 1e-2
+"""Of z and h against the textbook's float32: what V's formulation on this machine promises."""
 
 
 @pytest.fixture
@@ -80,7 +83,7 @@ def test_equals_the_papers_rollout(simulators, features, latent, restart, steps)
     seen, rewards = roll(reality, SEEDS, steps)
     for member, seed in enumerate(SEEDS):
         expected, paid = plain(seed, member, steps, features, latent, restart)
-        np.testing.assert_allclose(seen[:, member], expected, atol=2e-4)
+        np.testing.assert_allclose(seen[:, member], expected, atol=TOLERANCE)
         np.testing.assert_allclose(rewards[:, member], paid, rtol=1e-6)
 
 
