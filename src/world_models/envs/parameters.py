@@ -28,7 +28,9 @@ class RolloutsParameters(Parameters):
     ]
     behaviour: Annotated[
         Behaviour,
-        Field(description="of the random policy: uniform each step, held actions, or brownian"),
+        Field(
+            description="the random policy: uniform, held, drifting (held and leaning), brownian"
+        ),
     ]
     hold_min: Annotated[
         int, Field(ge=1, le=1000, description="fewest steps for which held keeps an action")

@@ -16,7 +16,7 @@ from world_models.errors import ParameterError
 Action = NDArray[np.float32]
 Policy = Callable[[], Action]
 """Gives the next action, float32 (A,)."""
-Behaviour = Literal["uniform", "held", "brownian"]
+Behaviour = Literal["uniform", "held", "drifting", "brownian"]
 
 BOUNDS = {
     "carracing": (np.array([-1, 0, 0], np.float32), np.array([1, 1, 1], np.float32)),
@@ -27,6 +27,8 @@ HOLD = (1, 10)
 """Steps for which ``held`` keeps an action, both ends included (TakeCover: the authors' code)."""
 DT = 1 / 50
 """Time step of the Brownian walk, as in ctallec's replication."""
+LEANING, DRIFT = 2.0, (10, 200)
+"""Of ``drifting``: greatest leaning, in half ranges of the action, and the steps it lasts."""
 _BLOCK = 256  # draws made at once
 
 
@@ -38,10 +40,12 @@ def make_policy(
     Args:
         behaviour: ``uniform`` draws every action anew (the paper's random baseline in TakeCover);
             ``held`` keeps each for a random number of steps, and in CarRacing favours gas over
-            the brake; ``brownian`` walks through the action space (CarRacing, ctallec).
+            the brake; ``drifting`` holds actions too, and leans to one side for longer, so that
+            it gets to the walls of TakeCover's room, where ``held`` hardly ever is; ``brownian``
+            walks through the action space (CarRacing, ctallec).
         environment: a key of ``BOUNDS``.
         rng: the episode's own stream.
-        hold: fewest and most steps for which ``held`` keeps an action.
+        hold: fewest and most steps for which ``held`` and ``drifting`` keep an action.
 
     Raises:
         ParameterError: an unknown behaviour or environment.
@@ -66,7 +70,23 @@ def _uniform(environment: str, rng: np.random.Generator, _hold: tuple[int, int])
 
 def _held(environment: str, rng: np.random.Generator, hold: tuple[int, int]) -> Policy:
     uniform = _uniform(environment, rng, hold)
-    draw = _driver(rng) if environment == "carracing" else uniform
+    return _holding(_driver(rng) if environment == "carracing" else uniform, rng, hold)
+
+
+def _drifting(environment: str, rng: np.random.Generator, hold: tuple[int, int]) -> Policy:
+    low, high = BOUNDS[environment]
+    uniform = _holding(_uniform(environment, rng, hold), rng, hold)
+    leaning = _holding(_uniform(environment, rng, hold), rng, DRIFT)
+
+    def act() -> Action:
+        sideways = LEANING * (leaning() - (low + high) / 2)
+        return np.minimum(np.maximum(uniform() + sideways, low), high).astype(np.float32)
+
+    return act
+
+
+def _holding(draw: Policy, rng: np.random.Generator, hold: tuple[int, int]) -> Policy:
+    """What ``draw`` gives, each for a number of steps drawn evenly from ``hold``."""
     action, left = np.empty(0, np.float32), 0
 
     def act() -> Action:
@@ -117,5 +137,6 @@ _CALM, _BRAKING, _LIGHT = 0.05, 0.1, 0.5
 _MAKERS: dict[str, Callable[[str, np.random.Generator, tuple[int, int]], Policy]] = {
     "uniform": _uniform,
     "held": _held,
+    "drifting": _drifting,
     "brownian": _brownian,
 }

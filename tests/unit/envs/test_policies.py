@@ -7,7 +7,7 @@ from world_models.envs.policies import BOUNDS, DT, make_policy
 from world_models.errors import ParameterError
 from world_models.seeding import stream
 
-BEHAVIOURS = ["uniform", "held", "brownian"]
+BEHAVIOURS = ["uniform", "held", "drifting", "brownian"]
 
 
 def draw(behaviour, environment, steps, seed=0, hold=(1, 10)):
@@ -59,6 +59,16 @@ def test_held_actions_are_held_for_1_to_10_steps(environment):
     assert counts[1:].max() < 1.2 * len(runs) / 10
 
 
+def test_drifting_leans_to_either_side_for_long():
+    """How far a walk gets in 150 steps: several times as far as without a leaning, both ways."""
+    held, drifting = (
+        np.array([np.sign(draw(b, "takecover", 150, seed)).sum() for seed in range(200)])
+        for b in ("held", "drifting")
+    )
+    assert np.abs(drifting).mean() > 2 * np.abs(held).mean()
+    assert abs(drifting.mean()) < 0.3 * np.abs(drifting).mean()
+
+
 def test_the_range_of_holding_is_a_choice():
     actions = draw("held", "takecover", 500, hold=(4, 4))
     assert_array_equal(actions.reshape(-1, 4), np.repeat(actions[::4], 4, axis=1).reshape(-1, 4))
@@ -99,7 +109,7 @@ def test_brownian_equals_ctallec_s_recurrence():
 
 
 def test_unknown_names_are_refused():
-    with pytest.raises(ParameterError, match=r"'clever'.*uniform, held, brownian"):
+    with pytest.raises(ParameterError, match=r"'clever'.*uniform, held, drifting, brownian"):
         draw("clever", "carracing", 1)
     with pytest.raises(ParameterError, match="'pong'"):
         draw("held", "pong", 1)
