@@ -4,6 +4,7 @@ Only the chosen command's module is loaded, so that ``--help`` answers at once.
 """
 
 import argparse
+import os
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -136,7 +137,12 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parser().parse_args(argv)
     try:
         command = import_module(f"world_models.commands.{arguments.command}")
-        sys.exit(command.run(arguments))
+        code = command.run(arguments)
+        sys.stdout.flush()
+        sys.exit(code)
+    except BrokenPipeError:  # who reads along, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the exit's own flush
+        sys.exit(1)
     except UserError as error:
         print(f"world-models {arguments.command}: {error}", file=sys.stderr)
         sys.exit(2)
