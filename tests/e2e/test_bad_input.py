@@ -17,10 +17,12 @@ def stage(pipeline, name: str, out: Path, **inputs: Path | str) -> subprocess.Co
     for kind, path in inputs.items():
         words += [f"--{kind}", str(path)]
     outs = ["--out", out / "out", "--metrics", out / "metrics.json", "--reports", out / "reports"]
+    # A store of their own: other tests count the runs of the clone's.
+    store = f"sqlite:///{pipeline.folder.parent}/bad-input.db"
     return subprocess.run(
         [sys.executable, "-m", *words, *map(str, outs)],
         cwd=pipeline.folder,
-        env=pipeline.environment(),
+        env=pipeline.environment(MLFLOW_TRACKING_URI=store),
         capture_output=True,
         text=True,
         check=False,

@@ -39,7 +39,7 @@ def test_deps_equal_what_was_really_loaded(pipeline, node):
             found = path.rglob("*.py") if path.is_dir() else [path]
             listed |= {str(file.relative_to(pipeline.folder)) for file in found}
     assert files <= listed, f"loaded but not in deps: {files - listed}"
-    assert listed - files <= only_elsewhere(environment, pipeline.folder)
+    assert listed - files <= only_elsewhere(stage, environment, pipeline.folder)
 
 
 def only_checks(stage, root) -> set[str]:
@@ -51,10 +51,13 @@ def only_checks(stage, root) -> set[str]:
     return {str(dag.path_of(name, root)) for name in closure} - own
 
 
-def only_elsewhere(environment, root) -> set[str]:
-    """Files that only the other environment's simulator loads."""
+def only_elsewhere(stage, environment, root) -> set[str]:
+    """Files that only other parameters load: the other environment, and reality if C dreams."""
     (other,) = set(ENVIRONMENTS) - {environment}
-    return dag.shared_with_simulator(other, root) - dag.simulator(environment, root)
+    loaded = dag.simulator(environment, root)
+    if read_yaml(root / "params.yaml")[environment].get(stage, {}).get("world") == "dream":
+        return loaded | dag.shared_with_simulator(other, root)
+    return dag.shared_with_simulator(other, root) - loaded
 
 
 def test_every_stage_is_one_finished_run_in_the_store_at_the_root(pipeline):

@@ -108,10 +108,12 @@ def test_interrupted_stage_says_how_to_go_on(pipeline, tmp_path, stage, stop):
 def test_second_start_of_the_same_work_is_refused(pipeline, tmp_path):
     first = start(pipeline, "evolve", tmp_path / "a")
     wait_for_progress(pipeline, "evolve", first)
+    os.killpg(first.pid, signal.SIGSTOP)  # so that it is not done before the second has begun
     second = start(pipeline, "evolve", tmp_path / "b")
     _, said = second.communicate(timeout=PATIENCE)
     assert second.returncode == 2
     assert "evolve" in said
     assert "Traceback" not in said
+    os.killpg(first.pid, signal.SIGCONT)
     first.send_signal(signal.SIGTERM)
     first.communicate(timeout=PATIENCE)
