@@ -11,18 +11,21 @@ import pytest
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
 
 
+def store(pipeline) -> str:
+    """A store for these runs: other tests count those in the clone's own."""
+    return f"sqlite:///{pipeline.folder.parent}/bad-input.db"
+
+
 def stage(pipeline, name: str, out: Path, **inputs: Path | str) -> subprocess.CompletedProcess[str]:
     environment = str(inputs.pop("environment", "carracing"))
     words = [f"world_models.stages.{name}", "--environment", environment]
     for kind, path in inputs.items():
         words += [f"--{kind}", str(path)]
     outs = ["--out", out / "out", "--metrics", out / "metrics.json", "--reports", out / "reports"]
-    # A store of their own: other tests count the runs of the clone's.
-    store = f"sqlite:///{pipeline.folder.parent}/bad-input.db"
     return subprocess.run(
         [sys.executable, "-m", *words, *map(str, outs)],
         cwd=pipeline.folder,
-        env=pipeline.environment(MLFLOW_TRACKING_URI=store),
+        env=pipeline.environment(MLFLOW_TRACKING_URI=store(pipeline)),
         capture_output=True,
         text=True,
         check=False,
@@ -144,7 +147,9 @@ def test_no_vizdoom(pipeline, tmp_path, out):
     done = subprocess.run(
         [*command, *outs],
         cwd=pipeline.folder,
-        env=pipeline.environment(PYTHONPATH=f"src:{tmp_path / 'blocked'}"),
+        env=pipeline.environment(
+            PYTHONPATH=f"src:{tmp_path / 'blocked'}", MLFLOW_TRACKING_URI=store(pipeline)
+        ),
         capture_output=True,
         text=True,
         check=False,
