@@ -104,11 +104,20 @@ def ours(state: Any, seed: int) -> tuple[int, float]:
     return int(outcomes.lengths.sum()), time.process_time() - start
 
 
-def bout(seed: int, steps: int) -> Bout:
+def bout(seed: int, steps: int, batch: int = BATCH) -> Bout:
     """Candidates near 0 on a shared seed: all drive for all steps."""
-    theta = np.random.default_rng(seed).normal(0, 0.01, (BATCH, count(SPEC, SIZES)))
+    theta = np.random.default_rng(seed).normal(0, 0.01, (batch, count(SPEC, SIZES)))
     theta[:, -2] = -0.9  # the gas's bias: some 0.14, as in actions()
-    return Bout(theta.astype(np.float32), np.full(BATCH, 1000 + seed), None, steps)
+    return Bout(theta.astype(np.float32), np.full(batch, 1000 + seed), None, steps)
+
+
+def arena_plan(batch: int = BATCH) -> ArenaPlan:
+    """CarRacing, drawn fast, with V, M and C, ``batch`` episodes in lockstep."""
+    vae, rnn = networks()
+    first = np.zeros((1, SIZES.z), np.float32)
+    weights = Memory(rnn, Initial(first, first)).payload()
+    world = RealityPlan("carracing", "fast", batch, "zh", "sample", Codec(vae).payload(), weights)
+    return ArenaPlan(world, SPEC, SIZES)
 
 
 def memory(state: Any, unit: int) -> float:
@@ -128,11 +137,7 @@ def rate(engine: Engine, task: Task, seed: int) -> float:
 
 def measure() -> list[dict[str, object]]:
     """Three ratios, and the memory of a worker; some two minutes."""
-    vae, rnn = networks()
-    first = np.zeros((1, 32), np.float32)
-    weights = Memory(rnn, Initial(first, first)).payload()
-    world = RealityPlan("carracing", "fast", BATCH, "zh", "sample", Codec(vae).payload(), weights)
-    plan = ArenaPlan(world, SPEC, SIZES)
+    plan = arena_plan()
     tasks = {name: Task(None, None, work) for name, work in PEERS.items()}
     tasks["ours"] = Task(setup, plan, ours)
     timeout = EngineSettings.from_environment({}).timeout

@@ -8,39 +8,33 @@ episode by episode, with its standard error. The seeds serve no stage.
 
 import argparse
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from world_models.engine.api import Engine
+from world_models.commands.playing import latent, open_agent
+from world_models.engine.api import Engine, Task
 from world_models.engine.settings import EngineSettings, open_engine
 from world_models.evaluation import tables
 from world_models.evaluation.agent import Agent
-from world_models.evaluation.statistics import Score
-from world_models.evaluation.trials import Played, Trial
-from world_models.progress import progress
+from world_models.evaluation.statistics import Score, score
+from world_models.evaluation.trials import Trial
 from world_models.seeding import episode_seeds
-from world_models.storage.artifact import open_artifact
+from world_models.stages.evaluate import Match
 
 Renderer = Literal["genuine", "fast"]
 RENDERERS: tuple[Renderer, ...] = ("genuine", "fast")
 SEED, BATCH = 101, 10
 
 
-def play(engine: Engine, agent: Agent, renderer: Renderer, latent: Any, episodes: int) -> Any:
+def play(engine: Engine, agent: Agent, renderer: Renderer, task: Task, count: int) -> pd.DataFrame:
     """Every episode as a row, in the order of the seeds."""
-    seeds = episode_seeds("test", SEED, 0, episodes)
-    trials = [
-        Trial(agent.controller.theta, seeds[first : first + BATCH])
-        for first in range(0, episodes, BATCH)
-    ]
-    played: dict[int, Played] = {}
-    with progress(len(trials), f"{agent.environment}, {renderer}") as bar:
-        for index, result in engine.run(agent.in_reality(BATCH, latent, renderer), trials):
-            played[index] = result
-            bar.advance(1)
-    return tables.episodes(renderer, [played[index] for index in range(len(trials))])
+    seeds = episode_seeds("test", SEED, 0, count)
+    parts = np.split(seeds, range(BATCH, count, BATCH))
+    trials = [Trial(agent.controller.theta, part) for part in parts]
+    match = Match(f"{agent.environment}, {renderer}", task, trials)
+    return tables.episodes(renderer, match.play(engine))
 
 
 def row(name: str, score: Score) -> str:
@@ -51,10 +45,9 @@ def row(name: str, score: Score) -> str:
 def compare(genuine: pd.DataFrame, fast: pd.DataFrame) -> str:
     """The table."""
     assert (genuine["seed"].to_numpy() == fast["seed"].to_numpy()).all()
-    difference = (fast["return"] - genuine["return"]).to_numpy()
-    se = difference.std(ddof=1) / len(difference) ** 0.5
-    t = difference.mean() / se if se > 0 else np.nan
-    last = f"{difference.mean():+.1f} ± {se:.1f} | {difference.std(ddof=1):.1f} | t = {t:.2f}"
+    difference = score((fast["return"] - genuine["return"]).to_numpy(), fast["length"].to_numpy())
+    t = difference.mean / difference.se if difference.se > 0 else np.nan
+    last = f"{difference.mean:+.1f} ± {difference.se:.1f} | {difference.sd:.1f} | t = {t:.2f}"
     lines = [
         "| frames | mean ± SE | SD | n |",
         "|---|---|---|---|",
@@ -70,16 +63,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.study_renderers")
     parser.add_argument("environment", choices=["carracing", "takecover"])
     parser.add_argument("--episodes", type=int, default=100)
-    parser.add_argument("--models", type=Path, default=Path("models"))
+    parser.add_argument("--models", type=Path, help="holds a folder for each environment")
     arguments = parser.parse_args()
-    folder = arguments.models / arguments.environment
-    agent = Agent.load(
-        arguments.environment, *(folder / kind for kind in ("vae", "mdnrnn", "controller"))
-    )
-    card = open_artifact(folder / "controller", "controller", verify=False)
-    latent = "mean" if card.parameters.get("latent") == "mean" else "sample"
+    agent, seen = open_agent(arguments), latent(arguments)
     with open_engine(EngineSettings.from_environment()) as engine:
-        found = [play(engine, agent, r, latent, arguments.episodes) for r in RENDERERS]
+        found = [
+            play(engine, agent, r, agent.in_reality(BATCH, seen, r), arguments.episodes)
+            for r in RENDERERS
+        ]
     print(compare(*found))
 
 

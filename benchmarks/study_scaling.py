@@ -15,17 +15,14 @@ from heapq import heapify, heapreplace
 
 import numpy as np
 
-from benchmarks.evolution import SIZES, SPEC, networks
+from benchmarks.evolution import SIZES, SPEC, arena_plan, bout
 from world_models.controller.policy import count
 from world_models.engine.api import Task
 from world_models.engine.processes import ProcessEngine
 from world_models.evolution.parameters import Variant
 from world_models.evolution.strategy import Strategy
-from world_models.memory.model import Initial, Memory
-from world_models.vision.codec import Codec
 from world_models.worlds import arena
-from world_models.worlds.arena import ArenaPlan, Bout
-from world_models.worlds.build import RealityPlan
+from world_models.worlds.arena import Bout
 
 POPULATION, ROLLOUTS, STEPS, GENERATIONS = 64, 16, 1000, 1800
 """The paper's: candidates, episodes of each, steps of an episode at most, generations."""
@@ -51,37 +48,27 @@ class Unit:
     """Standard deviation of it, as a share."""
 
 
-def timed_bout(state: arena.Arena, bout: Bout) -> float:
+def timed_bout(state: arena.Arena, unit: Bout) -> float:
     """CPU seconds a step and episode."""
     start = time.process_time()
-    outcomes = arena.work(state, bout)
+    outcomes = arena.work(state, unit)
     return (time.process_time() - start) / int(outcomes.lengths.sum())
 
 
 def measure_unit(batch: int) -> Unit:
     """Time bouts of ``batch`` episodes in one worker."""
-    vae, rnn = networks()
-    first = np.zeros((1, SIZES.z), np.float32)
-    weights = Memory(rnn, Initial(first, first)).payload()
-    world = RealityPlan("carracing", "fast", batch, "zh", "sample", Codec(vae).payload(), weights)
-    task = Task(arena.setup, ArenaPlan(world, SPEC, SIZES), timed_bout)
-    bouts = [_bout(batch, seed) for seed in range(ROUNDS + 1)]
+    task = Task(arena.setup, arena_plan(batch), timed_bout)
+    bouts = [bout(seed, SAMPLE, batch) for seed in range(ROUNDS + 1)]
     with ProcessEngine(1, 3600) as engine:
         costs = [cost for _, cost in engine.run(task, bouts)][1:]  # the first warms up
     mean = statistics.mean(costs)
     return Unit(batch, mean * batch * STEPS, statistics.stdev(costs) / mean)
 
 
-def _bout(batch: int, seed: int) -> Bout:
-    theta = np.random.default_rng(seed).normal(0, 0.01, (batch, count(SPEC, SIZES)))
-    theta[:, -2] = -0.9  # the gas's bias: slow enough for nobody to leave the field
-    return Bout(theta.astype(np.float32), np.full(batch, 1000 + seed), None, SAMPLE)
-
-
 def measure_driver(batch: int) -> float:
-    """Seconds that the driver spends on a unit of ``batch`` candidates that is no work."""
+    """Seconds that the driver spends on a unit of ``batch`` episodes that is no work."""
     task = Task(None, 0, _nothing)
-    units = [_bout(batch // ROLLOUTS or 1, seed) for seed in range(400)]
+    units = [bout(seed, SAMPLE, batch // ROLLOUTS) for seed in range(400)]
     with ProcessEngine(1, 3600) as engine:
         list(engine.run(task, units[:10]))
         start = time.perf_counter()
@@ -89,8 +76,8 @@ def measure_driver(batch: int) -> float:
         return (time.perf_counter() - start) / len(units)
 
 
-def _nothing(_state: int, bout: Bout) -> int:
-    return len(bout.seeds)
+def _nothing(_state: int, unit: Bout) -> int:
+    return len(unit.seeds)
 
 
 def measure_cma(variant: Variant) -> float:
