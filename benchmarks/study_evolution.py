@@ -45,7 +45,7 @@ class Setting:
     max_steps: int = 1000
     features: Literal["z", "zh"] = "zh"
     hidden: int = 0
-    latent: Literal["sample", "mean"] = "sample"
+    latent: Literal["sample", "mean"] = "mean"
 
 
 BASE = Setting()
@@ -67,7 +67,7 @@ SETTINGS = {
     "400 steps": replace(BASE, max_steps=400),
     "z": replace(BASE, features="z"),
     "z, hidden 40": replace(BASE, features="z", hidden=40),
-    "mean z": replace(BASE, latent="mean"),
+    "sampled z": replace(BASE, latent="sample"),
 }
 
 

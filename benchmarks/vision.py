@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from world_models.engine.allocator import keep_memory
 from world_models.vision.capability import formulation, has_bfloat16_units
 from world_models.vision.codec import Codec
 from world_models.vision.fast import FastVAE, open_lanes
+from world_models.vision.inference import layers
 from world_models.vision.loss import vae_loss
 from world_models.vision.network import VAE, as_images
-from world_models.vision.subpixel import SubpixelVAE
 
 ENCODE_BATCH, TRAIN_BATCH = 64, 100
 SECONDS = 20.0
@@ -61,18 +62,15 @@ def training() -> dict[str, Any]:
     noise = torch.randn(TRAIN_BATCH, 32)
     network, plain = VAE(32), VAE(32)
     threads = torch.get_num_threads()
+    keep_memory()  # of both
     with open_lanes(threads) as lanes:
-        if formulation() == "winograd-float32":
-            model: FastVAE | SubpixelVAE = FastVAE(network, lanes)
-        else:
-            model = SubpixelVAE(network, autocast=True)
+        model = FastVAE(network, layers(formulation()), lanes)
         ours = trainer(network, lambda: model(frames, noise), frames, fused=True)
 
         def textbook() -> None:
             torch.set_num_threads(threads)  # GEMMs too
             theirs()
-            if formulation() == "winograd-float32":
-                lanes.run(lambda _lane: torch.set_num_threads(1))
+            lanes.run(lambda _lane: torch.set_num_threads(1))
 
         theirs = trainer(
             plain, lambda: plain(as_images(frames).contiguous(), noise), frames, fused=False

@@ -4,8 +4,8 @@ from typing import Literal
 
 import torch
 
-Formulation = Literal["winograd-float32", "subpixel-bfloat16"]
-"""The two fast formulations; the textbook's network is the reference for both."""
+Formulation = Literal["winograd-float32", "columns-bfloat16", "subpixel-bfloat16"]
+"""The fast formulations; the textbook's network is the reference for all of them."""
 
 
 def has_bfloat16_units() -> bool:
@@ -16,9 +16,9 @@ def has_bfloat16_units() -> bool:
 def formulation(device: str = "cpu") -> Formulation:
     """The formulation for ``cpu`` or an accelerator; goes into the artifact's card.
 
-    bfloat16 needs units for it (any accelerator has them); elsewhere it is slower than float32,
-    and fewer products in float32 are what counts.
+    An accelerator has kernels of its own for convolutions. On a CPU bfloat16 needs units for it;
+    without them it is slower than float32, and fewer products in float32 are what counts.
     """
-    if device != "cpu" or has_bfloat16_units():
+    if device != "cpu":
         return "subpixel-bfloat16"
-    return "winograd-float32"
+    return "columns-bfloat16" if has_bfloat16_units() else "winograd-float32"

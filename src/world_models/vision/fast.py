@@ -1,9 +1,9 @@
-"""V at the speed of a CPU without bfloat16 units: the textbook's function, fewer products.
+"""V at the speed of a CPU: the textbook's function, each layer in the form that suits the machine.
 
-Against the textbook in fp32, forward and backward: the first convolution reads bytes; the three
-others are Winograd F(2,2) (9/16 of the products); the first transposed convolution is a linear
-layer, since its input is one pixel; the second and the last are a GEMM and a fold; the third is
-Winograd F(3,3) (41 % of the products). Measurements stand in docs/performance.md.
+Without bfloat16 units the layers are those of :mod:`world_models.vision.winograd` (float32, fewer
+products), with them those of :mod:`world_models.vision.columns` (bfloat16, plain GEMMs). In both
+the first transposed convolution is a linear layer, since its input is one pixel. What is before
+and after the convolutions stays in float32. Measurements stand in docs/performance.md.
 
 A batch is cut into ``LANES`` parts, each summed on its own and the sums added in order: the result
 is the same, bit for bit, on one thread or many.
@@ -18,25 +18,12 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 
-from world_models.vision import kernels
-from world_models.vision.layers import (
-    FirstConv,
-    FoldedDeconv,
-    LastDeconv,
-    Layer,
-    Sum,
-    WinogradConv,
-    WinogradDeconv,
-    scratch,
-)
+from world_models.vision.layers import Layer, Layers, Sum, channels_last
 from world_models.vision.network import VAE
 
 Module = nn.Conv2d | nn.ConvTranspose2d
 LANES = 4
 """Parts of a batch: a constant, for sums that do not depend on the number of threads."""
-
-ENCODER: tuple[Layer, ...] = (FirstConv(), WinogradConv(8), WinogradConv(12), WinogradConv(64))
-DECODER: tuple[Layer, ...] = (FoldedDeconv(), WinogradDeconv(), LastDeconv())
 
 
 class Lanes:
@@ -82,7 +69,8 @@ class _Convolve(Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, layer: Layer, lanes: Lanes
     ) -> Tensor:
-        operand, y = layer.operand(weight), torch.empty(layer.output_shape(x))
+        operand = layer.operand(weight)
+        y = torch.empty(layer.output_shape(x), dtype=layer.dtype)
         x, bias = x.detach(), bias.detach()
 
         def run(lane: int) -> None:
@@ -107,24 +95,13 @@ class _Convolve(Function):
             total = Sum(doperand[lane])
             for part in _blocks(len(x), lane, layer.block):
                 into = None if dx is None else dx[part]
-                masked = _through_activation(layer, y[part], dy[part], dbias[lane])
+                masked = layer.through_activation(y[part], dy[part], dbias[lane])
                 layer.backward(x[part], masked, operand, into, total)
             total.close()
 
         ctx.lanes.run(run)
         dweight = layer.weight_gradient(doperand.sum(0), weight)
         return dx, dweight, dbias.sum(0), None, None
-
-
-def _through_activation(layer: Layer, y: Tensor, dy: Tensor, dbias: Tensor) -> Tensor:
-    """Give dy where the layer's ReLU let y pass, and add its sum to dbias."""
-    if isinstance(layer, LastDeconv):
-        dbias.add_(dy.sum((0, 1, 2)))
-        return dy
-    masked = scratch.get("masked", *dy.shape)
-    flat, rows, into = (part.view(-1, dy.shape[3]).numpy() for part in (y, dy, masked))
-    kernels.relu_gradient(flat, rows, into, dbias.numpy())
-    return masked
 
 
 def _blocks(count: int, lane: int, block: int) -> Iterator[slice]:
@@ -140,40 +117,48 @@ class _FirstDeconv(Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, lanes: Lanes) -> Tensor:
-        matrix = _matrix(weight)
-        y = torch.empty(len(x), matrix.shape[1])
-        x, tiled = x.detach(), bias.detach().repeat(25)
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, dtype: torch.dtype, lanes: Lanes
+    ) -> Tensor:
+        x, matrix = x.detach().to(dtype), channels_last(weight).flatten(1)
+        operand = matrix if dtype == matrix.dtype else torch.empty_like(matrix, dtype=dtype)
+        y = torch.empty(len(x), matrix.shape[1], dtype=dtype)
+        tiled = bias.detach().to(dtype).repeat(25)
+
+        def convert(lane: int) -> None:
+            rows = slice(*_bounds(len(matrix), lane))
+            operand[rows].copy_(matrix[rows])
 
         def run(lane: int) -> None:
             columns = slice(*_bounds(matrix.shape[1], lane))
-            torch.mm(x, matrix[:, columns], out=y[:, columns])
+            torch.mm(x, operand[:, columns], out=y[:, columns])
             y[:, columns].add_(tiled[columns]).relu_()
 
+        if operand is not matrix:
+            lanes.run(convert)
         lanes.run(run)
-        ctx.save_for_backward(x, y, weight)
+        ctx.save_for_backward(x, y, operand)
         ctx.lanes = lanes
         return y.view(len(x), 5, 5, -1)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        x, y, weight = (tensor.detach() for tensor in ctx.saved_tensors)
-        matrix = _matrix(weight)
+        x, y, operand = (tensor.detach() for tensor in ctx.saved_tensors)
         dy = gradients[0].reshape(y.shape) * (y > 0)
-        dx, dmatrix = torch.empty_like(x), torch.empty_like(matrix)
+        dx, dmatrix = torch.empty_like(x), torch.empty(operand.shape)
 
         def run(lane: int) -> None:
-            inputs = slice(*_bounds(matrix.shape[0], lane))
-            torch.mm(dy, matrix[inputs].t(), out=dx[:, inputs])
-            torch.mm(x[:, inputs].t(), dy, out=dmatrix[inputs])
+            inputs = slice(*_bounds(len(operand), lane))
+            torch.mm(dy, operand[inputs].t(), out=dx[:, inputs])
+            if dy.dtype == dmatrix.dtype:
+                torch.mm(x[:, inputs].t(), dy, out=dmatrix[inputs])
+            else:
+                dmatrix[inputs].copy_(x[:, inputs].t() @ dy)
 
         ctx.lanes.run(run)
-        dweight = dmatrix.view(-1, 5, 5, weight.shape[1]).permute(0, 3, 1, 2)
-        return dx, dweight, dy.view(-1, 25, weight.shape[1]).sum((0, 1)), None
-
-
-def _matrix(weight: Tensor) -> Tensor:
-    return weight.detach().permute(0, 2, 3, 1).flatten(1)
+        dweight = dmatrix.view(len(operand), 5, 5, -1).permute(0, 3, 1, 2)
+        dbias = dy.view(len(x) * 25, -1).sum(0, dtype=torch.float32)
+        return dx.float(), dweight, dbias, None, None
 
 
 def _convolve(x: Tensor, module: Module, layer: Layer, lanes: Lanes) -> Tensor:
@@ -181,36 +166,36 @@ def _convolve(x: Tensor, module: Module, layer: Layer, lanes: Lanes) -> Tensor:
     return y
 
 
-def _first_deconv(x: Tensor, module: Module, lanes: Lanes) -> Tensor:
-    y: Tensor = _FirstDeconv.apply(x, module.weight, module.bias, lanes)  # type: ignore[no-untyped-call]
+def _first_deconv(x: Tensor, module: Module, dtype: torch.dtype, lanes: Lanes) -> Tensor:
+    y: Tensor = _FirstDeconv.apply(x, module.weight, module.bias, dtype, lanes)  # type: ignore[no-untyped-call]
     return y
 
 
 class FastVAE:
-    """The fast formulation over a textbook network, whose parameters it reads at every call.
+    """A formulation in layers over a textbook network, whose parameters it reads at every call.
 
     The network's weights are brought into channels-last order, which changes no value.
     """
 
-    def __init__(self, network: VAE, lanes: Lanes) -> None:
-        self._network = network.channels_last()
+    def __init__(self, network: VAE, layers: Layers, lanes: Lanes) -> None:
+        self._network, self._layers = network.channels_last(), layers
         self._lanes = lanes
 
     def encode(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Frames uint8 (n, 64, 64, 3), 0–255, to (mu, logvar), (n, Z); differentiable."""
         encoder, y = self._network.encoder, frames
         convs = (encoder.conv1, encoder.conv2, encoder.conv3, encoder.conv4)
-        for layer, conv in zip(ENCODER, convs, strict=True):
+        for layer, conv in zip(self._layers.encoder, convs, strict=True):
             y = _convolve(y, conv, layer, self._lanes)
-        mu, logvar = self._network.heads(y.flatten(1))
+        mu, logvar = self._network.heads(y.flatten(1).float())
         return mu, logvar
 
     def decode(self, z: Tensor) -> Tensor:
-        """Map z (n, Z) to images float (n, 3, 64, 64) in 0–1, channels-last; differentiable."""
+        """Map z (n, Z) to images float32 (n, 3, 64, 64) in 0–1, channels-last; differentiable."""
         decoder = self._network.decoder
-        y = _first_deconv(decoder.linear(z), decoder.deconv1, self._lanes)
+        y = _first_deconv(decoder.linear(z), decoder.deconv1, self._layers.dtype, self._lanes)
         deconvs = (decoder.deconv2, decoder.deconv3, decoder.deconv4)
-        for layer, deconv in zip(DECODER, deconvs, strict=True):
+        for layer, deconv in zip(self._layers.decoder, deconvs, strict=True):
             y = _convolve(y, deconv, layer, self._lanes)
         return torch.sigmoid(y).permute(0, 3, 1, 2)
 

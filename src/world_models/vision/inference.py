@@ -5,11 +5,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from world_models.vision import columns, winograd
 from world_models.vision.capability import Formulation
-from world_models.vision.fast import DECODER, ENCODER
-from world_models.vision.layers import Layer
+from world_models.vision.layers import Layer, Layers, channels_last
 from world_models.vision.network import VAE
-from world_models.vision.subpixel import SubpixelVAE, first_deconv
+from world_models.vision.subpixel import SubpixelVAE
 
 BLOCK = 8
 """Frames that go through the outer layers together, so that what is between them stays cached."""
@@ -25,34 +25,37 @@ class Inference(Protocol):
         """Map z float32 (n, Z) to images float32 (n, 3, 64, 64) in 0–1."""
 
 
-class WinogradInference:
-    """The fp32 formulation of :mod:`world_models.vision.fast`, layer after layer over blocks."""
+class LayeredInference:
+    """A formulation of :mod:`world_models.vision.layers`, layer after layer over blocks."""
 
-    def __init__(self, network: VAE) -> None:
+    def __init__(self, network: VAE, layers: Layers) -> None:
         encoder, decoder = network.encoder, network.decoder
         convs = (encoder.conv1, encoder.conv2, encoder.conv3, encoder.conv4)
         deconvs = (decoder.deconv2, decoder.deconv3, decoder.deconv4)
-        self._encoder = [_Prepared(layer, c) for layer, c in zip(ENCODER, convs, strict=True)]
-        self._decoder = [_Prepared(layer, d) for layer, d in zip(DECODER, deconvs, strict=True)]
-        self._network = network
+        self._encoder = [_Prepared(a, b) for a, b in zip(layers.encoder, convs, strict=True)]
+        self._decoder = [_Prepared(a, b) for a, b in zip(layers.decoder, deconvs, strict=True)]
+        self._network, self._dtype = network, layers.dtype
+        assert decoder.deconv1.bias is not None
+        self._first = channels_last(decoder.deconv1.weight).flatten(1).to(layers.dtype)
+        self._first_bias = decoder.deconv1.bias.to(layers.dtype).repeat(25)
 
     def encode(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """As :meth:`Inference.encode`."""
         outer, last = self._encoder[:3], self._encoder[3]
-        features = torch.empty(len(frames), 6, 6, 128)
+        features = torch.empty(len(frames), 6, 6, 128, dtype=self._dtype)
         for start in range(0, len(frames), BLOCK):
             y = frames[start : start + BLOCK]
             for layer in outer:
                 y = layer(y)
             features[start : start + BLOCK] = y
         # The last convolution's weights are the largest: it takes all frames at once.
-        mu, logvar = self._network.heads(last(features).flatten(1))
+        mu, logvar = self._network.heads(last(features).flatten(1).float())
         return mu, logvar
 
     def decode(self, z: Tensor) -> Tensor:
         """As :meth:`Inference.decode`."""
-        decoder = self._network.decoder
-        first = first_deconv(decoder.linear(z), decoder.deconv1).permute(0, 2, 3, 1)
+        linear = self._network.decoder.linear(z).to(self._dtype)
+        first = torch.addmm(self._first_bias, linear, self._first).relu_().view(len(z), 5, 5, -1)
         images = torch.empty(len(z), 64, 64, 3)
         for start in range(0, len(z), BLOCK):
             y = first[start : start + BLOCK]
@@ -71,11 +74,16 @@ class _Prepared:
         self._operand = layer.operand(module.weight)
 
     def __call__(self, x: Tensor) -> Tensor:
-        y = torch.empty(self._layer.output_shape(x))
+        y = torch.empty(self._layer.output_shape(x), dtype=self._layer.dtype)
         for start in range(0, len(x), self._layer.block):
             part = slice(start, start + self._layer.block)
             self._layer.forward(x[part], self._operand, self._bias, y[part])
         return y
+
+
+def layers(formulation: Formulation) -> Layers:
+    """The layers of a CPU's formulation."""
+    return columns.LAYERS if formulation == "columns-bfloat16" else winograd.LAYERS
 
 
 def prepare(network: VAE, formulation: Formulation) -> Inference:
@@ -83,4 +91,4 @@ def prepare(network: VAE, formulation: Formulation) -> Inference:
     network.eval().requires_grad_(requires_grad=False)
     if formulation == "subpixel-bfloat16":
         return SubpixelVAE(network, autocast=True)
-    return WinogradInference(network.channels_last())
+    return LayeredInference(network.channels_last(), layers(formulation))

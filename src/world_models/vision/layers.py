@@ -1,39 +1,52 @@
-"""V's layers as GEMMs between compiled data movements: fp32 on a CPU, any block of images.
+"""What the layers of V's fast formulations on a CPU have in common.
 
-One layer object knows one formulation. ``operand`` is the weight in the form that its GEMMs take;
-``forward`` and ``backward`` work on one block of images, on the calling thread alone; the gradients
-of operand and bias are added to what is there, so that a caller may cut a batch as it likes.
-Images are float32 NHWC and contiguous (frames uint8 for the first layer); weights are in torch's
-channels-last format, as :class:`world_models.vision.fast.FastVAE` keeps them.
+A layer is a GEMM, or several, between compiled data movements; one layer object knows one
+formulation. ``operand`` is the weight in the form that its GEMMs take; ``forward`` and ``backward``
+work on one block of images, on the calling thread alone; the gradients of operand and bias are
+added to what is there, so that a caller may cut a batch as it likes. Images are NHWC and
+contiguous, frames uint8 for the first layer, pixels float32 after the last, between them in the
+formulation's own type. Weights are in torch's channels-last format, as
+:class:`world_models.vision.fast.FastVAE` keeps them; weights and their gradients are float32.
 """
 
 import threading
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from world_models.vision import kernels, winograd3
+from world_models.vision import bfloat16
 
 
 class Sum:
-    """A lane's sum of matrix products; the first overwrites what memory held."""
+    """A lane's sum of matrix products, float32; the first overwrites what memory held."""
 
     def __init__(self, total: Tensor) -> None:
-        self._total, self._beta = total, 0.0
+        self._total, self._empty = total, True
 
     def add(self, a: Tensor, b: Tensor) -> None:
         """Add a @ b, of matrices or of stacks of them; the total may have more dimensions."""
-        if a.dim() == 3:
-            self._total.baddbmm_(a, b, beta=self._beta)
+        if a.dtype == torch.bfloat16:
+            self._add_rounded(a, b)
+        elif a.dim() == 3:
+            self._total.baddbmm_(a, b, beta=0.0 if self._empty else 1.0)
         else:
-            self._total.view(len(a), -1).addmm_(a, b, beta=self._beta)
-        self._beta = 1.0
+            self._total.view(len(a), -1).addmm_(a, b, beta=0.0 if self._empty else 1.0)
+        self._empty = False
+
+    def _add_rounded(self, a: Tensor, b: Tensor) -> None:
+        """A GEMM of bfloat16 sums in float32 and rounds once; the sum of them is not rounded."""
+        product = scratch.get("product", len(a), b.shape[1], dtype=torch.bfloat16)
+        torch.mm(a, b, out=product)
+        if self._empty:
+            self._total.view(product.shape).copy_(product)
+        else:
+            part = bfloat16.bits(product).reshape(-1)
+            bfloat16.accumulate(part, self._total.view(-1).numpy())
 
     def close(self) -> None:
         """Nothing more comes: without any product the total is zero."""
-        if self._beta == 0.0:
+        if self._empty:
             self._total.zero_()
 
 
@@ -42,12 +55,14 @@ class Layer(Protocol):
 
     block: int
     """Images worked on at once: small enough for the caches, large enough for the GEMM."""
+    dtype: torch.dtype
+    """Of the images that :meth:`forward` writes."""
 
     def operand(self, weight: Tensor) -> Tensor:
         """Bring ``weight`` into the form that the GEMMs take."""
 
     def weight_gradient(self, gradient: Tensor, weight: Tensor) -> Tensor:
-        """Bring the operand's gradient into the form of ``weight``."""
+        """Bring the operand's gradient, float32, into the form of ``weight``."""
 
     def output_shape(self, x: Tensor) -> tuple[int, ...]:
         """Shape of the images that follow from ``x``."""
@@ -55,236 +70,49 @@ class Layer(Protocol):
     def forward(self, x: Tensor, operand: Tensor, bias: Tensor, y: Tensor) -> None:
         """Write the layer's result for the block ``x`` to ``y``."""
 
+    def through_activation(self, y: Tensor, dy: Tensor, dbias: Tensor) -> Tensor:
+        """Give dy where the layer's activation let y pass, and add its sum to dbias, float32."""
+
     def backward(
         self, x: Tensor, dy: Tensor, operand: Tensor, dx: Tensor | None, into: Sum
     ) -> None:
-        """From dy, already masked by the ReLU: write ``dx`` if wanted, add to the operand's."""
+        """From dy, already through the activation: write ``dx`` if wanted, add to the operand's."""
+
+
+class Layers(NamedTuple):
+    """A formulation: the encoder's four convolutions, the decoder's last three."""
+
+    encoder: tuple[Layer, ...]
+    decoder: tuple[Layer, ...]
+    dtype: torch.dtype
+    """Of the images between them, and of the first transposed convolution, a linear layer."""
 
 
 class Scratch(threading.local):
     """Each thread's buffers, reused: the caches stay warm and no block allocates anything."""
 
     def __init__(self) -> None:
-        self._buffers: dict[str, Tensor] = {}
+        self._buffers: dict[tuple[str, torch.dtype], Tensor] = {}
 
-    def get(self, name: str, *shape: int) -> Tensor:
-        """The thread's buffer of that name in that shape, float32, with anything in it."""
+    def get(self, name: str, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        """The thread's buffer of that name and type in that shape, with anything in it."""
         size = torch.Size(shape).numel()
-        buffer = self._buffers.get(name)
+        buffer = self._buffers.get((name, dtype))
         if buffer is None or buffer.numel() < size:
             with torch.inference_mode(mode=False):  # of use within and without
-                self._buffers[name] = buffer = torch.empty(size)
+                self._buffers[name, dtype] = buffer = torch.empty(size, dtype=dtype)
         return buffer[:size].view(shape)
 
 
 scratch = Scratch()
 
 
-def _last(weight: Tensor) -> Tensor:
+def channels_last(weight: Tensor) -> Tensor:
     """(A, B, k, k) as (A, k, k, B), contiguous: no copy if the weight is channels-last."""
     return weight.detach().permute(0, 2, 3, 1).contiguous()
 
 
-class FirstConv:
-    """The convolution on pixels, by oneDNN on channels-last memory; 1/255 is in the operand."""
-
-    block = 8
-
-    def operand(self, weight: Tensor) -> Tensor:
-        """(32, 3, 4, 4) → (32, 4, 4, 3)."""
-        return _last(weight) / 255
-
-    def weight_gradient(self, gradient: Tensor, weight: Tensor) -> Tensor:
-        """(32, 4, 4, 3) → (32, 3, 4, 4)."""
-        assert gradient.shape[0] == weight.shape[0]
-        return gradient.permute(0, 3, 1, 2)
-
-    def output_shape(self, x: Tensor) -> tuple[int, ...]:
-        """(n, 64, 64, 3) → (n, 31, 31, 32)."""
-        return (len(x), 31, 31, 32)
-
-    def forward(self, x: Tensor, operand: Tensor, bias: Tensor, y: Tensor) -> None:
-        """Frames uint8 to max(conv + bias, 0)."""
-        bytes_, weight = x.to(torch.float32).permute(0, 3, 1, 2), operand.permute(0, 3, 1, 2)
-        torch.clamp_min(functional.conv2d(bytes_, weight, bias, 2), 0, out=y.permute(0, 3, 1, 2))
-
-    def backward(
-        self, x: Tensor, dy: Tensor, operand: Tensor, dx: Tensor | None, into: Sum
-    ) -> None:
-        """Gradient of the weights alone, from columns of pixels in 0–1: pixels have none."""
-        assert dx is None, operand.shape
-        columns = scratch.get("columns", len(x) * 961, 48)
-        kernels.pixels_to_columns(x.numpy(), columns.numpy())
-        into.add(dy.view(-1, 32).t(), columns)
-
-
-class WinogradConv:
-    """A convolution of kernel 4 and stride 2 with ReLU, as F(2,2) over pixel phases."""
-
-    def __init__(self, block: int) -> None:
-        self.block = block
-
-    def operand(self, weight: Tensor) -> Tensor:
-        """(O, C, 4, 4) → (9, O, 4·C)."""
-        outputs, inputs = weight.shape[:2]
-        operand = torch.empty(9, outputs, 4 * inputs)
-        kernels.conv_weights(_last(weight).numpy(), operand.numpy())
-        return operand
-
-    def weight_gradient(self, gradient: Tensor, weight: Tensor) -> Tensor:
-        """(9, O, 4·C) → (O, C, 4, 4)."""
-        outputs, inputs = weight.shape[:2]
-        result = torch.empty(outputs, 4, 4, inputs)
-        kernels.conv_weights_gradient(gradient.numpy(), result.numpy())
-        return result.permute(0, 3, 1, 2)
-
-    def output_shape(self, x: Tensor) -> tuple[int, ...]:
-        """(n, H, H, C) → (n, (H − 2) / 2, (H − 2) / 2, 2·C): V doubles its channels each time."""
-        size = (x.shape[1] - 2) // 2
-        return (len(x), size, size, 2 * x.shape[3])
-
-    def forward(self, x: Tensor, operand: Tensor, bias: Tensor, y: Tensor) -> None:
-        """Images to max(conv + bias, 0)."""
-        tiles, products = self._buffers(x, operand)
-        kernels.conv_tiles(x.numpy(), tiles.numpy())
-        torch.bmm(tiles.transpose(0, 1), operand.transpose(1, 2), out=products.transpose(0, 1))
-        kernels.conv_outputs(products.numpy(), bias.numpy(), y.numpy())
-
-    def backward(
-        self, x: Tensor, dy: Tensor, operand: Tensor, dx: Tensor | None, into: Sum
-    ) -> None:
-        """As :meth:`Layer.backward`; making the tiles again is cheaper than keeping them."""
-        assert dx is not None
-        tiles, products = self._buffers(x, operand)
-        kernels.conv_tiles(x.numpy(), tiles.numpy())
-        kernels.conv_outputs_gradient(dy.numpy(), products.numpy())
-        into.add(products.permute(1, 2, 0), tiles.transpose(0, 1))
-        torch.bmm(products.transpose(0, 1), operand, out=tiles.transpose(0, 1))
-        kernels.conv_tiles_gradient(tiles.numpy(), dx.numpy())
-
-    def _buffers(self, x: Tensor, operand: Tensor) -> tuple[Tensor, Tensor]:
-        rows = len(x) * ((x.shape[1] - 2) // 4) ** 2
-        tiles = scratch.get("tiles", rows, 9, operand.shape[2])
-        return tiles, scratch.get("products", rows, 9, operand.shape[1])
-
-
-class WinogradDeconv:
-    """A transposed convolution of kernel 6 and stride 2 with ReLU, as F(3,3) over output phases."""
-
-    block = 4
-
-    def operand(self, weight: Tensor) -> Tensor:
-        """(C, O, 6, 6) → (25, C, 4·O)."""
-        inputs, outputs = weight.shape[:2]
-        operand = torch.empty(25, inputs, 4 * outputs)
-        winograd3.deconv_weights(_last(weight).numpy(), operand.numpy())
-        return operand
-
-    def weight_gradient(self, gradient: Tensor, weight: Tensor) -> Tensor:
-        """(25, C, 4·O) → (C, O, 6, 6)."""
-        inputs, outputs = weight.shape[:2]
-        result = torch.empty(inputs, 6, 6, outputs)
-        winograd3.deconv_weights_gradient(gradient.numpy(), result.numpy())
-        return result.permute(0, 3, 1, 2)
-
-    def output_shape(self, x: Tensor) -> tuple[int, ...]:
-        """(n, H, H, C) → (n, 2·H + 4, 2·H + 4, C / 2); H + 2 is a multiple of 3."""
-        size = 2 * x.shape[1] + 4
-        return (len(x), size, size, x.shape[3] // 2)
-
-    def forward(self, x: Tensor, operand: Tensor, bias: Tensor, y: Tensor) -> None:
-        """Images to max(deconv + bias, 0)."""
-        tiles, products = self._buffers(x, operand)
-        winograd3.deconv_tiles(x.numpy(), tiles.numpy())
-        torch.bmm(tiles.transpose(0, 1), operand, out=products.transpose(0, 1))
-        winograd3.deconv_outputs(products.numpy(), bias.numpy(), y.numpy())
-
-    def backward(
-        self, x: Tensor, dy: Tensor, operand: Tensor, dx: Tensor | None, into: Sum
-    ) -> None:
-        """As :meth:`Layer.backward`."""
-        assert dx is not None
-        tiles, products = self._buffers(x, operand)
-        winograd3.deconv_tiles(x.numpy(), tiles.numpy())
-        winograd3.deconv_outputs_gradient(dy.numpy(), products.numpy())
-        into.add(tiles.permute(1, 2, 0), products.transpose(0, 1))
-        torch.bmm(products.transpose(0, 1), operand.transpose(1, 2), out=tiles.transpose(0, 1))
-        winograd3.deconv_tiles_gradient(tiles.numpy(), dx.numpy())
-
-    def _buffers(self, x: Tensor, operand: Tensor) -> tuple[Tensor, Tensor]:
-        rows = len(x) * ((x.shape[1] + 2) // 3) ** 2
-        tiles = scratch.get("tiles", rows, 25, operand.shape[1])
-        return tiles, scratch.get("products", rows, 25, operand.shape[2])
-
-
-class FoldedDeconv:
-    """The transposed convolution of kernel 5 with ReLU: one GEMM, its columns folded."""
-
-    block = 8
-
-    def operand(self, weight: Tensor) -> Tensor:
-        """(C, O, 5, 5) → (C, 25·O)."""
-        return _last(weight).flatten(1)
-
-    def weight_gradient(self, gradient: Tensor, weight: Tensor) -> Tensor:
-        """(C, 25·O) → (C, O, 5, 5)."""
-        return gradient.view(len(weight), 5, 5, -1).permute(0, 3, 1, 2)
-
-    def output_shape(self, x: Tensor) -> tuple[int, ...]:
-        """(n, H, H, C) → (n, 2·H + 3, 2·H + 3, C / 2)."""
-        size = 2 * x.shape[1] + 3
-        return (len(x), size, size, x.shape[3] // 2)
-
-    def forward(self, x: Tensor, operand: Tensor, bias: Tensor, y: Tensor) -> None:
-        """Images to max(deconv + bias, 0)."""
-        rows = x.view(-1, x.shape[3])
-        columns = scratch.get("columns", len(rows), operand.shape[1])
-        torch.mm(rows, operand, out=columns)
-        kernels.fold(columns.numpy(), bias.numpy(), y.numpy())
-
-    def backward(
-        self, x: Tensor, dy: Tensor, operand: Tensor, dx: Tensor | None, into: Sum
-    ) -> None:
-        """As :meth:`Layer.backward`."""
-        assert dx is not None
-        rows = x.view(-1, x.shape[3])
-        columns = scratch.get("columns", len(rows), operand.shape[1])
-        kernels.unfold(dy.numpy(), columns.numpy())
-        into.add(rows.t(), columns)
-        torch.mm(columns, operand.t(), out=dx.view(rows.shape))
-
-
-class LastDeconv:
-    """The transposed convolution to pixels, without activation: a GEMM, folded plane by plane."""
-
-    block = 2
-
-    def operand(self, weight: Tensor) -> Tensor:
-        """(32, 3, 6, 6) → (32, 108)."""
-        return _last(weight).flatten(1)
-
-    def weight_gradient(self, gradient: Tensor, weight: Tensor) -> Tensor:
-        """(32, 108) → (32, 3, 6, 6)."""
-        return gradient.view(len(weight), 6, 6, 3).permute(0, 3, 1, 2)
-
-    def output_shape(self, x: Tensor) -> tuple[int, ...]:
-        """(n, 30, 30, 32) → (n, 64, 64, 3)."""
-        return (len(x), 64, 64, 3)
-
-    def forward(self, x: Tensor, operand: Tensor, bias: Tensor, y: Tensor) -> None:
-        """Images to deconv + bias."""
-        rows = x.view(-1, 32)
-        columns = scratch.get("columns", 108, len(rows))
-        torch.mm(operand.t(), rows.t(), out=columns)
-        kernels.fold_planes(columns.numpy(), bias.numpy(), y.numpy())
-
-    def backward(
-        self, x: Tensor, dy: Tensor, operand: Tensor, dx: Tensor | None, into: Sum
-    ) -> None:
-        """As :meth:`Layer.backward`."""
-        assert dx is not None
-        rows = x.view(-1, 32)
-        columns = scratch.get("columns", 108, len(rows))
-        kernels.unfold_planes(dy.numpy(), columns.numpy())
-        into.add(rows.t(), columns.t())
-        torch.mm(columns.t(), operand.t(), out=dx.view(rows.shape))
+def no_activation(dy: Tensor, dbias: Tensor) -> Tensor:
+    """``through_activation`` of the layer that gives pixels: dy as it is."""
+    dbias.add_(dy.sum((0, 1, 2)))
+    return dy

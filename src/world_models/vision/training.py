@@ -17,11 +17,13 @@ from filelock import FileLock
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
+from world_models.engine.allocator import keep_memory
 from world_models.engine.devices import DeviceSettings
 from world_models.storage.scratch import Scratch
 from world_models.vision.capability import Formulation, formulation
 from world_models.vision.data import Batch, FrameStream, as_batch, share
 from world_models.vision.fast import FastVAE, open_lanes
+from world_models.vision.inference import layers
 from world_models.vision.loss import VAELoss, vae_loss
 from world_models.vision.network import VAE, as_images
 from world_models.vision.parameters import VAEParameters
@@ -82,11 +84,12 @@ class Training(pl.LightningModule):
 
     def setup(self, stage: str) -> None:
         """In the process that trains: threads are started here."""
-        if self._formulation == "winograd-float32":
-            lanes = self._open.enter_context(open_lanes(torch.get_num_threads()))
-            self._model = FastVAE(self.network, lanes)
-        else:
+        keep_memory()
+        if self._formulation == "subpixel-bfloat16":
             self._model = SubpixelVAE(self.network, autocast=True)
+        else:
+            lanes = self._open.enter_context(open_lanes(torch.get_num_threads()))
+            self._model = FastVAE(self.network, layers(self._formulation), lanes)
 
     def teardown(self, stage: str) -> None:
         """The threads end."""

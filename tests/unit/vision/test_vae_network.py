@@ -5,8 +5,10 @@ import pytest
 import torch
 from torch.distributions import Independent, Normal, kl_divergence
 
+from world_models.vision import columns, winograd
 from world_models.vision.fast import FastVAE, open_lanes
 from world_models.vision.inference import prepare
+from world_models.vision.layers import Layers
 from world_models.vision.loss import vae_loss
 from world_models.vision.network import VAE, as_images, parts
 from world_models.vision.subpixel import SubpixelVAE
@@ -108,7 +110,7 @@ def distance(a: torch.Tensor, b: torch.Tensor) -> float:
 def test_formulations_equal_the_textbook(formulation: str, n: int) -> None:
     network = VAE(16, seed=4)
     with open_lanes(1) as lanes:
-        fast = FastVAE(network, lanes)
+        fast = FastVAE(network, winograd.LAYERS, lanes)
         model = fast if formulation == "winograd" else SubpixelVAE(network, autocast=False)
         found, gradients = outcome(model, network, n)
     expected, expected_gradients = textbook(n)
@@ -121,10 +123,15 @@ def test_formulations_equal_the_textbook(formulation: str, n: int) -> None:
         assert distance(gradients[name], reference) < limit, name
 
 
-def test_bfloat16_is_near_the_textbook() -> None:
+@pytest.mark.parametrize("n", [1, 4, 13])
+@pytest.mark.parametrize("formulation", ["columns", "subpixel"])
+def test_bfloat16_is_near_the_textbook(formulation: str, n: int) -> None:
     network = VAE(16, seed=4)
-    found, gradients = outcome(SubpixelVAE(network, autocast=True), network, 4)
-    expected, expected_gradients = textbook(4)
+    with open_lanes(1) as lanes:
+        fast = FastVAE(network, columns.LAYERS, lanes)
+        model = fast if formulation == "columns" else SubpixelVAE(network, autocast=True)
+        found, gradients = outcome(model, network, n)
+    expected, expected_gradients = textbook(n)
     assert distance(found[0], expected[0]) < 0.01
     assert distance(found[1], expected[1]) < 0.03
     for name, reference in expected_gradients.items():
@@ -132,12 +139,13 @@ def test_bfloat16_is_near_the_textbook() -> None:
         assert distance(gradients[name], reference) < 0.25, name
 
 
-def test_gradients_do_not_depend_on_the_number_of_threads() -> None:
+@pytest.mark.parametrize("layers", [winograd.LAYERS, columns.LAYERS], ids=["float32", "bfloat16"])
+def test_gradients_do_not_depend_on_the_number_of_threads(layers: Layers) -> None:
     results = []
     for threads in (1, 3):
         network = VAE(16, seed=4)
         with open_lanes(threads) as lanes:
-            results.append(outcome(FastVAE(network, lanes), network, 22))
+            results.append(outcome(FastVAE(network, layers, lanes), network, 22))
     (one, one_gradients), (three, three_gradients) = results
     for a, b in zip(one, three, strict=True):
         assert torch.equal(a, b)
@@ -149,7 +157,7 @@ def test_gradients_do_not_depend_on_the_number_of_threads() -> None:
 def test_inference_equals_the_textbook(n: int) -> None:
     network, reference = VAE(16, seed=4), VAE(16, seed=4)
     with torch.inference_mode():
-        for name in ("winograd-float32", "subpixel-bfloat16"):
+        for name in ("winograd-float32", "columns-bfloat16", "subpixel-bfloat16"):
             fast = prepare(network, name)  # type: ignore[arg-type]
             tolerance = 1e-5 if name == "winograd-float32" else 0.03
             for part, expected in zip(
@@ -162,11 +170,14 @@ def test_inference_equals_the_textbook(n: int) -> None:
 
 @pytest.mark.parametrize("value", [0, 255])
 @pytest.mark.parametrize("scale", [1.0, 30.0])
-def test_extreme_inputs_give_finite_losses_and_gradients(value: int, scale: float) -> None:
+@pytest.mark.parametrize("layers", [winograd.LAYERS, columns.LAYERS], ids=["float32", "bfloat16"])
+def test_extreme_inputs_give_finite_losses_and_gradients(
+    layers: Layers, scale: float, value: int
+) -> None:
     network = VAE(16, seed=4)
     data = torch.full((3, 64, 64, 3), value, dtype=torch.uint8)
     with open_lanes(1) as lanes:
-        found = FastVAE(network, lanes)(data, scale * noise(3, 16))
+        found = FastVAE(network, layers, lanes)(data, scale * noise(3, 16))
         loss = vae_loss(as_images(data), *found, 0.5).total
         loss.backward()
     assert torch.isfinite(loss)

@@ -1,0 +1,217 @@
+"""The data movement of V's columns in bfloat16, compiled: what stands before and after each GEMM.
+
+numba knows no bfloat16, so arrays of it come as their bits, uint16 (:func:`bits`): the upper half
+of a float32's. Sums are in float32 and are rounded once, to the nearest, ties to even. Images are
+NHWC, columns have one row for each position of the kernel, (row of the kernel, column, channel)
+along it; all are C-contiguous. Every kernel works on the images that it is given, on one thread,
+without the GIL.
+
+Inner loops run over flat arrays with unsigned indices. An index that may be negative costs a test
+for each number and stops LLVM from vectorising; a slice for each run costs as much as the run:
+folding is five times as fast this way.
+"""
+
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from world_models.vision.kernels import Array, F, compiled
+
+Bits = NDArray[np.uint16]
+u32 = np.uint32
+at = np.uintp
+
+
+def bits(x: torch.Tensor) -> Bits:
+    """The bits of a contiguous bfloat16 tensor, without a copy."""
+    assert x.dtype == torch.bfloat16, x.dtype
+    found: Bits = x.view(torch.uint16).numpy()
+    return found
+
+
+def _inline(function: F) -> F:
+    return numba.njit(function, inline="always")  # type: ignore[no-any-return]
+
+
+@_inline
+def _widen(x: Any) -> Any:
+    """The float32 of bfloat16's bits; exact."""
+    return u32(u32(x) << u32(16)).view(np.float32)
+
+
+@_inline
+def _narrow(x: Any) -> Any:
+    """The bits of a float32's nearest bfloat16; a NaN stays one."""
+    b = np.float32(x).view(np.uint32)
+    return np.uint16(u32(u32(b + u32(0x7FFF)) + u32(u32(b >> u32(16)) & u32(1))) >> u32(16))
+
+
+@compiled
+def pixels_to_columns(frames: NDArray[np.uint8], columns: Bits) -> None:
+    """Frames uint8 (n, 64, 64, 3) to columns (n·31·31, 48), 0–255: kernel 4, stride 2; exact."""
+    pixels, out = frames.reshape(-1), columns.reshape(-1)
+    size, width, run = at(64 * 64 * 3), at(64 * 3), at(12)
+    image = np.empty(64 * 64 * 3, np.uint16)
+    for i in range(frames.shape[0]):
+        for j in range(size):
+            value = np.float32(np.int32(pixels[at(i) * size + j]))
+            image[j] = np.uint16(value.view(np.uint32) >> u32(16))
+        for a in range(31):
+            for b in range(31):
+                row = at((i * 31 + a) * 31 + b) * at(48)
+                for v in range(4):
+                    start = at(2 * a + v) * width + at(6 * b)
+                    for j in range(run):
+                        out[row + at(v) * run + j] = image[start + j]
+
+
+@compiled
+def unfold(x: Bits, k: int, columns: Bits) -> None:
+    """Images (n, H, H, C) to columns (n·h·h, k·k·C), h = (H − k) // 2 + 1: kernel k, stride 2."""
+    n, size, _, channels = x.shape
+    h, run, flat, out = (size - k) // 2 + 1, at(k * channels), x.reshape(-1), columns.reshape(-1)
+    for i in range(n):
+        for a in range(h):
+            for v in range(k):
+                line = at((i * size + 2 * a + v) * size * channels)
+                for b in range(h):
+                    start = line + at(2 * b * channels)
+                    row = at(((i * h + a) * h + b) * k + v) * run
+                    for j in range(run):
+                        out[row + j] = flat[start + j]
+
+
+@compiled
+def fold(columns: Bits, bias: Array, k: int, floor: np.float32, y: Bits) -> None:
+    """The adjoint of :func:`unfold`, with a bias and an activation: y = max(Σ + bias, floor).
+
+    Each line of the image is summed by itself, in the first-level cache.
+    """
+    n, size, _, channels = y.shape
+    h, width = (size - k) // 2 + 1, at(size * channels)
+    run, step, two = at(k * channels), at(k * k * channels), at(2 * channels)
+    flat, out = columns.reshape(-1), y.reshape(-1)
+    line = np.empty(size * channels, np.float32)
+    for i in range(n):
+        for r in range(size):
+            for s in range(size):
+                for c in range(channels):
+                    line[at(s * channels + c)] = bias[c]
+            for v in range(r % 2, k, 2):
+                a = (r - v) // 2
+                if 0 <= a < h:
+                    first = at(((i * h + a) * h * k + v) * k * channels)
+                    for b in range(h):
+                        row, start = first + at(b) * step, at(b) * two
+                        for j in range(run):
+                            line[start + j] += _widen(flat[row + j])
+            row = at(i * size + r) * width
+            for j in range(width):
+                out[row + j] = _narrow(max(line[j], floor))
+
+
+@compiled
+def bias_relu(bias: Array, y: Bits) -> None:
+    """Replace y (rows, C) by max(y + bias, 0)."""
+    rows, channels = y.shape
+    flat, zero, width = y.reshape(-1), np.float32(0), at(channels)
+    for row in range(rows):
+        start = at(row) * width
+        for c in range(width):
+            flat[start + c] = _narrow(max(_widen(flat[start + c]) + bias[c], zero))
+
+
+@compiled
+def relu_gradient(y: Bits, dy: Bits, masked: Bits, dbias: Array) -> None:
+    """Set masked to dy where y > 0, else 0, all (rows, C); add its sum over rows to dbias (C,)."""
+    rows, channels = y.shape
+    flat, given, out, width = y.reshape(-1), dy.reshape(-1), masked.reshape(-1), at(channels)
+    zero = np.uint16(0)
+    for row in range(rows):
+        start = at(row) * width
+        for c in range(width):
+            d = given[start + c] if flat[start + c] != zero else zero
+            out[start + c] = d
+            dbias[c] += _widen(d)
+
+
+@compiled
+def accumulate(part: Bits, total: Array) -> None:
+    """Add part to total, both (N,)."""
+    for j in range(at(total.shape[0])):
+        total[j] += _widen(part[j])
+
+
+@compiled
+def pad(x: Bits, padded: Bits) -> None:
+    """Images (n, 30, 30, 32) with two columns of zeros at the right, (n, 30, 32, 32)."""
+    source, out, run, width = x.reshape(-1), padded.reshape(-1), at(960), at(1024)
+    for line in range(x.shape[0] * 30):
+        for j in range(run):
+            out[at(line) * width + j] = source[at(line) * run + j]
+        for j in range(run, width):
+            out[at(line) * width + j] = np.uint16(0)
+
+
+@compiled
+def unpad(padded: Bits, x: Bits) -> None:
+    """The adjoint of :func:`pad`."""
+    source, out, run, width = padded.reshape(-1), x.reshape(-1), at(960), at(1024)
+    for line in range(x.shape[0] * 30):
+        for j in range(run):
+            out[at(line) * run + j] = source[at(line) * width + j]
+
+
+@compiled
+def fold_planes(columns: Bits, bias: Array, y: Array) -> None:
+    """Columns (6·6·3, n·30·32) to y = transposed convolution + bias, float32 (n, 64, 64, 3).
+
+    Three channels make short runs, so each of the 12 planes (phase, channel) is summed by itself.
+    The images that the columns come from are padded to the planes' width (:func:`pad`): so a tap
+    is one long run over all lines, and what it adds beyond their ends is zero.
+    """
+    n, flat, out = y.shape[0], columns.reshape(-1), y.reshape(-1)
+    run, wide = at(960), at(32)
+    plane = np.empty(32 * 32 + 2, np.float32)
+    for i in range(n):
+        for k in range(12):
+            p, q, c = k // 6, k // 3 % 2, k % 3
+            plane[:] = bias[c]
+            for tap in range(9):
+                v, w = tap // 3, tap % 3
+                column = at(18 * (2 * v + p) + 3 * (2 * w + q) + c) * at(n)
+                row, start = (column + at(i)) * run, at(32 * v + w)
+                for j in range(run):
+                    plane[start + j] += _widen(flat[row + j])
+            for r in range(32):
+                row = at(((i * 64 + 2 * r + p) * 64 + q) * 3 + c)
+                for s in range(wide):
+                    out[row + at(6) * s] = plane[at(r) * wide + s]
+
+
+@compiled
+def unfold_planes(dy: Array, columns: Bits) -> None:
+    """The adjoint of :func:`fold_planes` without its bias, but for padded columns.
+
+    Those of the two columns of padding hold a neighbour's: whoever multiplies them by the padded
+    images gets zero, and :func:`unpad` drops what follows from them otherwise.
+    """
+    n, flat, out = dy.shape[0], dy.reshape(-1), columns.reshape(-1)
+    run, wide = at(960), at(32)
+    plane = np.zeros(32 * 32 + 2, np.uint16)
+    for i in range(n):
+        for k in range(12):
+            p, q, c = k // 6, k // 3 % 2, k % 3
+            for r in range(32):
+                row = at(((i * 64 + 2 * r + p) * 64 + q) * 3 + c)
+                for s in range(wide):
+                    plane[at(r) * wide + s] = _narrow(flat[row + at(6) * s])
+            for tap in range(9):
+                v, w = tap // 3, tap % 3
+                column = at(18 * (2 * v + p) + 3 * (2 * w + q) + c) * at(n)
+                row, start = (column + at(i)) * run, at(32 * v + w)
+                for j in range(run):
+                    out[row + j] = plane[start + j]
