@@ -22,6 +22,7 @@ from world_models.vision.fast import FastVAE, open_lanes
 from world_models.vision.inference import layers
 from world_models.vision.loss import vae_loss
 from world_models.vision.network import VAE, as_images
+from world_models.vision.training import in_memory_order
 
 ENCODE_BATCH, TRAIN_BATCH = 64, 100
 SECONDS = 20.0
@@ -85,13 +86,19 @@ def trainer(
     *,
     fused: bool,
 ) -> Callable[[], None]:
-    """A gradient step."""
-    optimizer = torch.optim.Adam(network.parameters(), lr=1e-4, fused=fused)
+    """A gradient step; fused: Adam as :class:`world_models.vision.training.Training` runs it."""
+    weights = list(network.parameters())
+    views = [in_memory_order(weight) for weight in weights] if fused else weights
+    optimizer = torch.optim.Adam(views, lr=1e-4, fused=fused)
 
     def step() -> None:
-        optimizer.zero_grad()
+        network.zero_grad()
         reconstruction, mu, logvar = forward()
         vae_loss(as_images(frames), reconstruction, mu, logvar, 0.5).total.backward()
+        if fused:
+            for view, weight in zip(views, weights, strict=True):
+                assert weight.grad is not None
+                view.grad = in_memory_order(weight.grad)
         optimizer.step()
 
     return step

@@ -39,7 +39,7 @@ class _Rectified:
 class FirstConv(_Rectified):
     """The convolution on pixels: bytes are exact in bfloat16, and 1/255 is in the operand."""
 
-    block = 4
+    block = 16
 
     def operand(self, weight: Tensor) -> Tensor:
         """(32, 3, 4, 4) → (32, 48)."""
@@ -157,7 +157,7 @@ class Deconv(_Rectified):
 class LastDeconv:
     """The transposed convolution to pixels, without activation: a GEMM, folded plane by plane."""
 
-    block = 4
+    block = 16
     dtype = torch.float32
 
     def operand(self, weight: Tensor) -> Tensor:
@@ -201,7 +201,7 @@ class LastDeconv:
 
 
 LAYERS = Layers(
-    encoder=(FirstConv(), Conv(4), Conv(8), Conv(64)),
-    decoder=(Deconv(5, 8), Deconv(6, 2), LastDeconv()),
+    encoder=(FirstConv(), Conv(16), Conv(32), Conv(64)),
+    decoder=(Deconv(5, 32), Deconv(6, 16), LastDeconv()),
     dtype=torch.bfloat16,
 )

@@ -11,7 +11,7 @@ from world_models.vision.layers import Layer, Layers, channels_last
 from world_models.vision.network import VAE
 from world_models.vision.subpixel import SubpixelVAE
 
-BLOCK = 8
+BLOCK = 16
 """Frames that go through the outer layers together, so that what is between them stays cached."""
 
 

@@ -66,6 +66,15 @@ def learning_rate(parameters: VAEParameters, step: int) -> float:
     return peak * 0.5 * (1 + math.cos(math.pi * done))
 
 
+def in_memory_order(weight: Tensor) -> Tensor:
+    """A view of a channels-last weight, or of its gradient, in the order of memory; a leaf.
+
+    Adam's fused kernel copies tensors of any other order back and forth, which takes it twice the
+    time.
+    """
+    return (weight.permute(0, 2, 3, 1) if weight.dim() == 4 else weight).detach()
+
+
 class Training(pl.LightningModule):
     """Gradient steps on V; Lightning moves batches to devices and averages gradients."""
 
@@ -110,18 +119,26 @@ class Training(pl.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam in one pass over the weights, with its state where this is a resume."""
         rate = self.parameters_.learning_rate
-        optimizer = torch.optim.Adam(self.network.parameters(), lr=rate, fused=True)
+        self._weights = [in_memory_order(weight) for weight in self.network.parameters()]
+        optimizer = torch.optim.Adam(self._weights, lr=rate, fused=True)
         if self.progress.optimizer is not None:
             optimizer.load_state_dict(self.progress.optimizer)
         return optimizer
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Clip gradients element by element, if so asked, and set this step's rate."""
+        """Clip gradients element by element, if so asked, hand them over, set this step's rate."""
         if self.parameters_.gradient_clip is not None:
             limit = self.parameters_.gradient_clip
             torch.nn.utils.clip_grad_value_(self.network.parameters(), limit)
+        for view, weight in zip(self._weights, self.network.parameters(), strict=True):
+            assert weight.grad is not None
+            view.grad = in_memory_order(weight.grad)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(self.parameters_, self.progress.step)
+
+    def optimizer_zero_grad(self, *_: Any) -> None:
+        """The gradients are the network's; the optimizer holds views of them."""
+        self.network.zero_grad()
 
     @torch.no_grad()
     def validate(self, batch: Batch) -> list[float]:
