@@ -17,7 +17,7 @@ from PIL import Image
 
 from world_models.envs.takecover.simulator import TakeCover
 
-STEPS = 400
+STEPS = 2000  # psutil counts a game's time in hundredths of a second
 ROUNDS = 12
 TARGET = 3.0
 Times = NDArray[np.float64]
@@ -59,7 +59,7 @@ def stock() -> gymnasium.Env[Any, Any]:
 
 
 def stock_64() -> gymnasium.Env[Any, Any]:
-    """The wrapper doing what ours does: status bar drawn and cut off, resized by area."""
+    """The wrapper giving what ours gives: what stands above the status bar, resized by area."""
     return gymnasium.wrappers.TransformObservation(_stock(render_hud=True), _small, None)
 
 

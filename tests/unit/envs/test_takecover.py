@@ -48,32 +48,64 @@ def trajectory(env, seed, moves):
     return found
 
 
-def test_equals_vizdoom_s_own_wrapper(env):
+def stock(resolution, **settings):
+    """ViZDoom's own wrapper."""
     import vizdoom
     import vizdoom.gymnasium_wrapper
 
-    stock = gymnasium.make(
+    return gymnasium.make(
         "VizdoomTakeCover-v1",
         disable_env_checker=True,
-        screen_resolution=vizdoom.ScreenResolution.RES_160X120,
-        render_hud=True,
+        screen_resolution=getattr(vizdoom.ScreenResolution, f"RES_{resolution.upper()}"),
         doom_config_path=str(Path(tempfile.mkdtemp()) / "game.ini"),
+        **settings,
     )
+
+
+def choice(move):
+    """The same move for ViZDoom's own wrapper."""
+    return 2 if move[0] < -1 / 3 else 1 if move[0] > 1 / 3 else 0
+
+
+def test_equals_vizdoom_s_own_wrapper(env):
+    peer = stock("160x120")
     for seed in (7, 8):
         moves = actions(seed, CAP)
-        theirs, _ = stock.reset(seed=seed)
+        theirs, _ = peer.reset(seed=seed)
         frame, _ = env.reset(seed=seed)
         for move in moves:
             np.testing.assert_array_equal(env.render(), theirs["screen"])
             np.testing.assert_array_equal(frame, exact(theirs["screen"], WINDOWS["160x120"]))
-            choice = 2 if move[0] < -1 / 3 else 1 if move[0] > 1 / 3 else 0
-            theirs, *stock_end, _ = stock.step(choice)
+            theirs, *stock_end, _ = peer.step(choice(move))
             frame, *end, _ = env.step(move)
             assert end == stock_end
             if end[1]:
                 break
         assert end[1], "played to the end"
-    stock.close()
+    peer.close()
+
+
+@pytest.mark.parametrize(
+    ("resolution", "view", "shift", "share"),
+    [("160x120", 100, 10, 0.002), ("320x240", 208, 16, 0.002), ("640x480", 480, 0, 0.0)],
+)
+def test_shows_what_stands_above_the_status_bar(resolution, view, shift, share):
+    """The game rounds edges of near walls a little differently in views of different heights."""
+    peer, ours = stock(resolution, render_hud=True), TakeCover(resolution, "rgb_array")
+    theirs, _ = peer.reset(seed=0)
+    ours.reset(seed=0)
+    moves = np.random.default_rng(0).uniform(-1, 1, 310)  # at last beside a wall
+    differ = []
+    for value in moves:
+        screen = ours.render()[shift : shift + view]
+        differ.append((screen != theirs["screen"][:view]).any(axis=-1).mean())
+        theirs, _, done, *_ = peer.step(choice([value]))
+        ours.step(np.array([value], np.float32))
+        assert not done
+    assert max(differ) <= share
+    assert np.mean(differ[:280]) == 0
+    peer.close()
+    ours.close()
 
 
 def test_equal_seeds_give_equal_episodes_on_used_simulators(env):
