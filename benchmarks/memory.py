@@ -1,22 +1,27 @@
 """M's training and the dream, beside the textbook network in PyTorch.
 
 Plain: an LSTMCell, one Python step a time step, a Linear head, torch.distributions to sample,
-float32, default threads. Both sides run in turns, and each keeps its best turn, because others may
-use the machine too.
+float32, default threads. Ours is a step as the stage trains. Both sides run in turns, and the ratio
+is the median of the turns' ratios, because others may use the machine too.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from world_models.memory.loss import Counts, Targets, losses
+from world_models.memory.data import Batch
+from world_models.memory.loss import Counts, Targets
 from world_models.memory.model import Initial, Memory
 from world_models.memory.network import MDNRNN, Sizes
+from world_models.memory.parameters import MDNRNNParameters
 from world_models.memory.precision import as_dtype, choose_precision
+from world_models.memory.training import PARTS, Progress, Training, build
 from world_models.worlds.dream import Dream
 
 
@@ -85,44 +90,71 @@ class Plain(nn.Module):
         return features, h, c, out[:, -1] > 0
 
 
-def inputs(case: Case) -> tuple[Tensor, Tensor, Tensor]:
+def batch_of(case: Case) -> Batch:
     g = torch.Generator().manual_seed(0)
     z = torch.randn(case.steps + 1, BATCH, case.sizes.z_size, generator=g)
     actions = torch.rand(case.steps, BATCH, case.sizes.action_size, generator=g)
-    return z, actions, torch.zeros(case.steps, BATCH)
+    zeros = torch.zeros(case.steps, BATCH)
+    ones = torch.ones_like(zeros)
+    targets = Targets(z[1:], ones, zeros, ones, zeros, ones)
+    return Batch(z[:-1], actions, zeros, targets, Counts.of(targets))
 
 
-def gradient_step(network: nn.Module, loss: Callable[[], Tensor]) -> Callable[[], None]:
-    optimizer = torch.optim.Adam(network.parameters(), 1e-3)
+def parameters(case: Case) -> MDNRNNParameters:
+    """The paper's, and the stage's."""
+    return MDNRNNParameters(
+        seed=0,
+        hidden_size=case.sizes.hidden_size,
+        mixtures=case.sizes.mixtures,
+        restart=case.sizes.restart,
+        reward_head=case.sizes.reward_head,
+        end_head=case.sizes.end_head,
+        restart_weight=10.0,
+        steps=10**6,
+        batch_size=BATCH,
+        sequence_length=case.steps,
+        learning_rate=1e-3,
+        schedule="exponential",
+        final_learning_rate=1e-5,
+        gradient_clip=1.0,
+        validation_fraction=0.1,
+        validate_every=1000,
+    )
+
+
+@contextmanager
+def our_training(case: Case) -> Iterator[Callable[[], None]]:
+    """A gradient step of the stage's own, without what Lightning adds to it."""
+    network = build(case.sizes, 0, as_dtype(choose_precision(torch.device("cpu"))))
+    progress = Progress(0, [], torch.zeros(len(PARTS), dtype=torch.float64), None)
+    training, batch = Training(network, parameters(case), progress), batch_of(case)
+    optimizer = training.configure_optimizers()
 
     def step() -> None:
         optimizer.zero_grad()
-        loss().backward()
-        nn.utils.clip_grad_value_(network.parameters(), 1.0)
+        training.training_step(batch, 0).backward()
+        training.on_before_optimizer_step(optimizer)
+        optimizer.step()
+        progress.step += 1
+
+    yield step
+    training.teardown("fit")
+
+
+def plain_training(case: Case) -> Callable[[], None]:
+    """A gradient step of the textbook's."""
+    batch, plain, threads = batch_of(case), Plain(case.sizes), torch.get_num_threads()
+    optimizer = torch.optim.Adam(plain.parameters(), 1e-3)
+    parts = [batch.z, batch.actions, batch.starts[..., None]][: 2 + case.sizes.restart]
+
+    def step() -> None:
+        torch.set_num_threads(threads)  # ours leaves MKL with one
+        optimizer.zero_grad()
+        plain.loss(torch.cat(parts, -1), batch.targets.z, batch.targets.ends).backward()
+        nn.utils.clip_grad_value_(plain.parameters(), 1.0)
         optimizer.step()
 
     return step
-
-
-def trainings(case: Case) -> tuple[Callable[[], None], Callable[[], None]]:
-    """A gradient step of ours, and a plain one."""
-    z, actions, ends = inputs(case)
-    ours = MDNRNN(case.sizes, as_dtype(choose_precision(torch.device("cpu"))))
-    ones = torch.ones_like(ends)
-    targets = Targets(z[1:].contiguous(), ones, ends, ones, ends, ones)
-    counts = Counts.of(targets)
-
-    def our_loss() -> Tensor:
-        state = ours.initial_state(BATCH)
-        prediction, _, _ = ours.sequence(z[:-1], actions, ends, state)
-        return losses(prediction, targets, counts, 10.0).total
-
-    plain = Plain(case.sizes)
-    parts = [z[:-1], actions, ends[..., None]] if case.sizes.restart else [z[:-1], actions]
-    return (
-        gradient_step(ours, our_loss),
-        gradient_step(plain, lambda: plain.loss(torch.cat(parts, -1), z[1:], ends)),
-    )
 
 
 def dreams(case: Case, members: int) -> tuple[Callable[[], Any], Callable[[], Any]]:
@@ -152,30 +184,47 @@ def dreams(case: Case, members: int) -> tuple[Callable[[], Any], Callable[[], An
     return lambda: dream.step(actions), plain_step
 
 
-def best_rates(functions: Sequence[Callable[[], Any]], seconds: float, work: int) -> list[float]:
-    """Work per second of each in its best turn; they take turns."""
-    times: list[list[float]] = [[] for _ in functions]
+def turns(functions: Sequence[Callable[[], Any]], seconds: float) -> NDArray[np.float64]:
+    """Seconds (N, functions) of each in its turn; they take turns."""
     for function in functions:
         function()
+    times: list[list[float]] = []
     until = time.perf_counter() + seconds
-    while time.perf_counter() < until or len(times[-1]) < 3:
-        for function, spent in zip(functions, times, strict=True):
-            start = time.perf_counter()
-            function()
-            spent.append(time.perf_counter() - start)
-    return [work / min(spent) for spent in times]
+    while time.perf_counter() < until or len(times) < 5:
+        times.append([spent(function) for function in functions])
+    return np.array(times)
 
 
-def line(name: str, ours: float, peer: float, target: float) -> dict[str, Any]:
-    ratio = ours / peer
+def spent(function: Callable[[], Any]) -> float:
+    """Wall time of a call."""
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+class Found(NamedTuple):
+    """Median steps per second, and the median of the turns' ratios."""
+
+    ours: float
+    peer: float
+    ratio: float
+
+
+def compare(ours: Callable[[], Any], peer: Callable[[], Any], seconds: float, work: int) -> Found:
+    times = turns((ours, peer), seconds)
+    mine, theirs = np.median(times, axis=0).tolist()
+    return Found(work / mine, work / theirs, float(np.median(times[:, 1] / times[:, 0])))
+
+
+def line(name: str, found: Found, target: float) -> dict[str, Any]:
     return {
         "name": name,
-        "ours": round(ours),
-        "peer": round(peer),
+        "ours": round(found.ours),
+        "peer": round(found.peer),
         "unit": "steps/s",
-        "ratio": round(ratio, 2),
+        "ratio": round(found.ratio, 2),
         "target": target,
-        "met": ratio >= target,
+        "met": found.ratio >= target,
     }
 
 
@@ -184,14 +233,15 @@ def measure() -> list[dict[str, Any]]:
     units = choose_precision(torch.device("cpu")) == "bfloat16"
     lines = []
     for case in CASES:
-        work = BATCH * case.steps
-        ours, plain = best_rates(trainings(case), 10.0, work)
-        lines.append(line(f"M's training, {case.name}", ours, plain, 4.0 if units else 1.0))
-        rates = np.array([best_rates(dreams(case, n), 4.0, n) for n in DREAMS])
-        ours, plain = (float(rate) for rate in rates.max(axis=0))
-        size = DREAMS[int(rates[:, 0].argmax())]
+        with our_training(case) as ours:
+            found = compare(ours, plain_training(case), 15.0, BATCH * case.steps)
+        lines.append(line(f"M's training, {case.name}", found, 4.0 if units else 1.0))
+        by_size = [compare(*dreams(case, n), 4.0, n) for n in DREAMS]
+        fastest, peer = (max(side) for side in zip(*(f[:2] for f in by_size), strict=True))
+        size = DREAMS[[f.ours for f in by_size].index(fastest)]
         name = f"dream, {case.name} (ours best at {size})"
-        lines.append(line(name, ours, plain, case.dream_target if units else 1.0))
+        found = Found(fastest, peer, fastest / peer)  # each side at its best size
+        lines.append(line(name, found, case.dream_target if units else 1.0))
     return lines
 
 

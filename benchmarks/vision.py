@@ -5,20 +5,24 @@ measured in turns, and the median of the turns' ratios counts, so that a busy ma
 """
 
 import json
+import multiprocessing
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
+from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
 import torch
 
 from world_models.engine.allocator import keep_memory
+from world_models.lanes import open_lanes
 from world_models.vision.capability import formulation, has_bfloat16_units
 from world_models.vision.codec import Codec
-from world_models.vision.fast import FastVAE, open_lanes
+from world_models.vision.fast import FastVAE
 from world_models.vision.inference import layers
 from world_models.vision.loss import vae_loss
 from world_models.vision.network import VAE, as_images
@@ -59,24 +63,44 @@ def encoding() -> dict[str, Any]:
 
 def training() -> dict[str, Any]:
     """Frames/s of gradient steps (Adam included) against plain, on all threads."""
-    frames = torch.from_numpy(picture_like(TRAIN_BATCH))
-    noise = torch.randn(TRAIN_BATCH, 32)
-    network, plain = VAE(32), VAE(32)
-    threads = torch.get_num_threads()
-    keep_memory()  # of both
-    with open_lanes(threads) as lanes:
+    frames, noise = training_batch()
+    network, threads = VAE(32), torch.get_num_threads()
+    keep_memory()
+    with open_lanes(threads) as lanes, textbook_trainer() as theirs:
         model = FastVAE(network, layers(formulation()), lanes)
         ours = trainer(network, lambda: model(frames, noise), frames, fused=True)
+        return compare("V trains", ours, theirs, TRAIN_BATCH)
 
-        def textbook() -> None:
-            torch.set_num_threads(threads)  # GEMMs too
-            theirs()
-            lanes.run(lambda _lane: torch.set_num_threads(1))
 
-        theirs = trainer(
-            plain, lambda: plain(as_images(frames).contiguous(), noise), frames, fused=False
-        )
-        return compare("V trains", ours, textbook, TRAIN_BATCH)
+def training_batch() -> tuple[torch.Tensor, torch.Tensor]:
+    """Frames and noise."""
+    return torch.from_numpy(picture_like(TRAIN_BATCH)), torch.randn(TRAIN_BATCH, 32)
+
+
+@contextmanager
+def textbook_trainer() -> Iterator[Callable[[], None]]:
+    """Plain gradient steps in a process of their own: threads and memory as PyTorch leaves them."""
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=train_plainly, args=(there,), daemon=True)
+    process.start()
+
+    def step() -> None:
+        here.send(None)
+        here.recv()
+
+    yield step
+    process.kill()
+
+
+def train_plainly(orders: Connection) -> None:
+    """A gradient step for each order."""
+    frames, noise = training_batch()
+    plain = VAE(32)
+    step = trainer(plain, lambda: plain(as_images(frames).contiguous(), noise), frames, fused=False)
+    while True:
+        orders.recv()
+        orders.send(step())
 
 
 def trainer(

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from world_models.memory import kernels
+from world_models.memory import cell_kernels
 
 CHUNK = 16
 """Steps of the backward pass whose weight gradients are summed by one product: enough for the
@@ -30,9 +30,9 @@ def matmul(a: Tensor, b: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def cell_forward(g: Tensor, c_old: Tensor, keep: Tensor, c: Tensor, h: Tensor) -> None:
-    """One step of the cell, in place; arguments as :func:`kernels.cell_forward`."""
+    """One step of the cell, in place; arguments as :func:`cell_kernels.cell_forward`."""
     if has_kernels(g):
-        kernels.cell_forward(g.numpy(), c_old.numpy(), keep.numpy(), c.numpy(), h.numpy())
+        cell_kernels.cell_forward(g.numpy(), c_old.numpy(), keep.numpy(), c.numpy(), h.numpy())
         return
     i, f, u, o = g.chunk(4, dim=1)
     for gate in (i, f, o):
@@ -46,10 +46,10 @@ def cell_forward(g: Tensor, c_old: Tensor, keep: Tensor, c: Tensor, h: Tensor) -
 def cell_backward(
     g: Tensor, c_old: Tensor, keep: Tensor, c: Tensor, dh: Tensor, dc: Tensor, dg: Tensor
 ) -> None:
-    """Gradient of the cell, in place; arguments as :func:`kernels.cell_backward`."""
+    """Gradient of the cell, in place; arguments as :func:`cell_kernels.cell_backward`."""
     if has_kernels(g):
         arrays = (x.numpy() for x in (g, c_old, keep, c, dh, dc, dg))
-        kernels.cell_backward(*arrays)
+        cell_kernels.cell_backward(*arrays)
         return
     i, f, u, o = g.chunk(4, dim=1)
     t = c.tanh()

@@ -1,49 +1,49 @@
-"""Compiled inner loops of M on a CPU, float32: the LSTM cell, the mixture and its samples.
+"""Compiled inner loops of M on a CPU: the mixture's loss, and its samples.
 
 torch runs each of these as a dozen passes over memory; here a row is read once, stays in the
 first-level cache and its exponentials run in vector registers. Everything that is a matrix
-product stays with torch. The same formulas as torch operations stand in ``cell.py`` and
-``mixture.py``: for other devices and types, and as the reference that tests compare with.
+product stays with torch. The same formulas as torch operations stand in ``mixture.py``: for other
+devices and types, and as the reference that tests compare with.
 
 The loops are split so that each touches few arrays: LLVM proves at run time that they do not
 overlap, and gives up (and the loop runs 5 times slower) when that takes more than 8 comparisons.
-They run over whole slices: numba lets an index such as ``k * size + j`` be negative, and the test
-for that stops LLVM too. All stand in one file because numba's cache notices changes of a kernel's
-own file only: with ``_exp`` elsewhere, a change of it would leave stale kernels behind.
+Where a loop changes an array, it is an argument once: as two, it would overlap itself. They run
+over whole slices: numba lets an index such as ``k * size + j`` be negative, and the test for that
+stops LLVM too. What kernels call stands in their own file, here and in ``cell_kernels.py`` (a test
+compares): numba's cache notices changes there only, and would leave stale kernels behind.
 Kernels take and change plain arrays; rows are members of a batch, all are C-contiguous.
 """
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-F = TypeVar("F", bound=Callable[..., Any])
-Array = NDArray[np.float32]
-f4 = np.float32
+from world_models.memory.compiling import Array, Bits, compiled, f4, inline, u4
 
 LOGSIGMA_MIN, LOGSIGMA_MAX = f4(-8.0), f4(8.0)
 """Bounds of log σ: outside of what a z of unit scale needs, inside of what float32 squares."""
 RESIDUAL_MAX = f4(1e15)  # its square is still finite
 HALF_LOG_2PI = f4(0.9189385332046727)
-
-# Without "reassoc": the order of additions is part of the result. Without "ninf" and "nnan" a
-# broken input would pass unseen.
-_FAST = {"contract", "nsz", "arcp"}
+ROWS = 8
+"""Rows of the mixture that are computed side by side."""
 
 
-def _inline(function: F) -> F:
-    return numba.njit(function, fastmath=_FAST, error_model="numpy", inline="always")  # type: ignore[no-any-return]
+@inline
+def _widen(bits: Any) -> Any:
+    """A bfloat16, given by its bits, as a float32."""
+    return u4(u4(bits) << u4(16)).view(np.float32)
 
 
-def _compiled(function: F) -> F:
-    # The lock on the GIL is released: several shards of a batch may run in threads.
-    return numba.njit(function, fastmath=_FAST, error_model="numpy", cache=True, nogil=True)  # type: ignore[no-any-return]
+@inline
+def _narrow(x: Any) -> Any:
+    """Bits of the bfloat16 nearest to a float32, ties to even."""
+    bits = np.float32(x).view(np.uint32)
+    odd = u4(bits >> u4(16)) & u4(1)  # every operand is cast: numba would widen to 64 bits
+    return np.uint16(u4(u4(bits + u4(0x7FFF)) + u4(odd)) >> u4(16))
 
 
-@_inline
+@inline
 def _exp(x: Any) -> Any:
     """Exponential of a float32, relative error < 1e-7 (Cephes); branch-free, so it vectorises."""
     x = min(max(x, f4(-87.0)), f4(88.0))
@@ -59,7 +59,7 @@ def _exp(x: Any) -> Any:
     return p * np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
 
 
-@_inline
+@inline
 def _log(x: Any) -> Any:
     """Logarithm of a positive, normal float32 (Cephes), branch-free."""
     bits = np.float32(x).view(np.int32)
@@ -81,238 +81,214 @@ def _log(x: Any) -> Any:
     return r + y + f4(0.693359375) * e
 
 
-@_inline
-def _sigmoid(x: Any) -> Any:
-    return f4(1.0) / (f4(1.0) + _exp(-x))
+@compiled
+def _widen_row(bits: Bits, x: Array) -> None:
+    for j in range(x.shape[0]):
+        x[j] = _widen(bits[j])
 
 
-@_inline
-def _tanh(x: Any) -> Any:
-    return f4(1.0) - f4(2.0) / (f4(1.0) + _exp(f4(2.0) * x))
+@compiled
+def _narrow_row(x: Array, bits: Bits) -> None:
+    for j in range(x.shape[0]):
+        bits[j] = _narrow(x[j])
 
 
-@_compiled
-def _cell_row(g: Array, c_old: Array, keep: Any, c: Array, h: Array) -> None:
-    size = c.shape[0]
-    for j in range(size):
-        i = _sigmoid(g[j])
-        f = _sigmoid(g[size + j])
-        u = _tanh(g[2 * size + j])
-        o = _sigmoid(g[3 * size + j])
-        new = f * (keep * c_old[j]) + i * u
-        c[j] = new
-        h[j] = o * _tanh(new)
-        g[j] = i
-        g[size + j] = f
-        g[2 * size + j] = u
-        g[3 * size + j] = o
-
-
-@_compiled
-def cell_forward(g: Array, c_old: Array, keep: Array, c: Array, h: Array) -> None:
-    """One step of the LSTM's cell.
-
-    Args:
-        g: (B, 4H) sums of input and recurrence, gates i, f, u, o; replaced by the activated gates.
-        c_old: (B, H) the cell before; may be ``c`` itself.
-        keep: (B,) 0 where an episode starts (the old cell is forgotten), else 1.
-        c: (B, H) the new cell, written.
-        h: (B, H) the new output, written.
-    """
-    for b in range(g.shape[0]):
-        _cell_row(g[b], c_old[b], keep[b], c[b], h[b])
-
-
-@_compiled
-def _cell_step_row(g: Array, keep: Any, c: Array, h: Array) -> None:
-    size = c.shape[0]
-    for j in range(size):
-        old = keep * c[j]
-        new = _sigmoid(g[size + j]) * old + _sigmoid(g[j]) * _tanh(g[2 * size + j])
-        c[j] = new
-        h[j] = _sigmoid(g[3 * size + j]) * _tanh(new)
-
-
-@_compiled
-def cell_step(g: Array, keep: Array, c: Array, x: Array, at: int) -> None:
-    """One step for inference: nothing is kept for a backward pass.
-
-    Args:
-        g: (B, 4H) the gates' sums, as in :func:`cell_forward`.
-        keep: (B,) as there.
-        c: (B, H) changed in place.
-        x: (B, at + H); h is written from column ``at``.
-        at: where h begins.
-    """
-    for b in range(g.shape[0]):
-        _cell_step_row(g[b], keep[b], c[b], x[b, at:])
-
-
-@_compiled
-def _cell_back_row(
-    g: Array, c_old: Array, keep: Any, c: Array, dh: Array, dc: Array, dg: Array
-) -> None:
-    size = c.shape[0]
-    one = f4(1.0)
-    for j in range(size):
-        i = g[j]
-        f = g[size + j]
-        u = g[2 * size + j]
-        o = g[3 * size + j]
-        t = _tanh(c[j])
-        d = dc[j] + dh[j] * o * (one - t * t)
-        dg[j] = d * u * i * (one - i)
-        dg[size + j] = d * (keep * c_old[j]) * f * (one - f)
-        dg[2 * size + j] = d * i * (one - u * u)
-        dg[3 * size + j] = dh[j] * t * o * (one - o)
-        dc[j] = d * f * keep
-
-
-@_compiled
-def cell_backward(
-    g: Array, c_old: Array, keep: Array, c: Array, dh: Array, dc: Array, dg: Array
-) -> None:
-    """Gradient of :func:`cell_forward`.
-
-    Args:
-        g: (B, 4H) activated gates, as the forward pass left them.
-        c_old: (B, H) the cell before the step.
-        keep: (B,) as in the forward pass.
-        c: (B, H) the cell after the step.
-        dh: (B, H) gradient of h.
-        dc: (B, H) gradient of c; replaced by that of ``c_old``.
-        dg: (B, 4H) gradient of the gates' sums, written.
-    """
-    for b in range(g.shape[0]):
-        _cell_back_row(g[b], c_old[b], keep[b], c[b], dh[b], dc[b], dg[b])
-
-
-@_compiled
+@compiled
 def _raise_to(m: Array, x: Array) -> None:
     for j in range(m.shape[0]):
         m[j] = max(m[j], x[j])
 
 
-@_compiled
-def _residual(y: Array, mu: Array, ls: Array, logits: Array, m: Array, a: Array) -> None:
-    """Log of a component's weighted density, but for what all components share."""
-    for j in range(m.shape[0]):
-        sigma = min(max(ls[j], LOGSIGMA_MIN), LOGSIGMA_MAX)
-        d = (y[j] - mu[j]) * _exp(-sigma)
-        d = min(max(d, -RESIDUAL_MAX), RESIDUAL_MAX)
-        a[j] = logits[j] - m[j] - f4(0.5) * d * d - sigma
-
-
-@_compiled
+@compiled
 def _exp_sum(x: Array, m: Array, scale: Any, e: Array, total: Array) -> None:
     for j in range(m.shape[0]):
         e[j] = _exp((x[j] - m[j]) * scale)
         total[j] += e[j]
 
 
-@_compiled
+@compiled
+def _exponentials(x: Array, m: Array, total: Array) -> None:
+    """:func:`_exp_sum` in place, which it cannot be: LLVM would see an overlap."""
+    for j in range(m.shape[0]):
+        x[j] = _exp(x[j] - m[j])
+        total[j] += x[j]
+
+
+@compiled
+def _distance(y: Array, mu: Array, ls: Array, inverse: Array) -> None:
+    """Replace mu by the distance from it in σ; write 1/σ."""
+    for j in range(y.shape[0]):
+        inverse[j] = _exp(-min(max(ls[j], LOGSIGMA_MIN), LOGSIGMA_MAX))
+        d = (y[j] - mu[j]) * inverse[j]
+        mu[j] = min(max(d, -RESIDUAL_MAX), RESIDUAL_MAX)
+
+
+@compiled
+def _density(d: Array, ls: Array, logits: Array, m: Array, a: Array) -> None:
+    """Log of a component's weighted density, but for what all components share."""
+    for j in range(m.shape[0]):
+        sigma = min(max(ls[j], LOGSIGMA_MIN), LOGSIGMA_MAX)
+        a[j] = logits[j] - m[j] - f4(0.5) * d[j] * d[j] - sigma
+
+
+@compiled
+def _finish(pi: Array, r: Array, best: Array, scale: Array, nll: Array) -> None:
+    """NLL of each dimension; ``pi`` and ``r`` become what normalises the gradients."""
+    for j in range(nll.shape[0]):
+        nll[j] = _log(pi[j]) - best[j] - _log(r[j]) + HALF_LOG_2PI
+        pi[j] = scale[j] / pi[j]
+        r[j] = scale[j] / r[j]
+
+
+@compiled
 def _dlogits(r: Array, r_scale: Array, pi_scale: Array, dlogits: Array) -> None:
     for j in range(r.shape[0]):
         r[j] *= r_scale[j]
         dlogits[j] = dlogits[j] * pi_scale[j] - r[j]
 
 
-@_compiled
-def _dmu(y: Array, mu: Array, ls: Array, r: Array, dmu: Array) -> None:
-    for j in range(y.shape[0]):
-        inverse = _exp(-min(max(ls[j], LOGSIGMA_MIN), LOGSIGMA_MAX))
-        d = (y[j] - mu[j]) * inverse
-        dmu[j] = -r[j] * min(max(d, -RESIDUAL_MAX), RESIDUAL_MAX) * inverse
+@compiled
+def _dls(r: Array, d: Array, ls: Array) -> None:
+    for j in range(r.shape[0]):
+        inside = LOGSIGMA_MIN <= ls[j] <= LOGSIGMA_MAX
+        ls[j] = r[j] * (f4(1.0) - d[j] * d[j]) if inside else f4(0.0)
 
 
-@_compiled
-def _dls(y: Array, mu: Array, ls: Array, r: Array, dls: Array) -> None:
-    for j in range(y.shape[0]):
-        sigma = min(max(ls[j], LOGSIGMA_MIN), LOGSIGMA_MAX)
-        d = (y[j] - mu[j]) * _exp(-sigma)
-        d = min(max(d, -RESIDUAL_MAX), RESIDUAL_MAX)
-        dls[j] = r[j] * (f4(1.0) - d * d) if sigma == ls[j] else f4(0.0)
+@compiled
+def _dmu(r: Array, inverse: Array, d: Array) -> None:
+    for j in range(r.shape[0]):
+        d[j] = -r[j] * d[j] * inverse[j]
 
 
-@_compiled
-def _finish(pi: Array, r: Array, best: Array, scale: Any, nll: Array) -> None:
-    """NLL of each dimension; ``pi`` and ``r`` become what normalises the gradients."""
-    for j in range(nll.shape[0]):
-        nll[j] = _log(pi[j]) - best[j] - _log(r[j]) + HALF_LOG_2PI
-        pi[j] = scale / pi[j]
-        r[j] = scale / r[j]
-
-
-@_compiled
-def _nll_row(out: Array, y: Array, scale: Any, a: Array, w: Array, grad: Array) -> Any:
-    """NLL of one row, summed over Z, and its gradient times ``scale``."""
-    size = y.shape[0]
-    part = a.shape[0]
-    m, best, pi, total = w[:size], w[size : 2 * size], w[2 * size : 3 * size], w[3 * size :]
-    m[:] = out[:size]
+@compiled
+def _nll_block(out: Array, y: Array, scale: Array, w: Array) -> Any:
+    """Σ scale · NLL of L dimensions; ``out`` (3, K, L) becomes the gradient. ``w``: work."""
+    logits, mu, ls = out[0], out[1], out[2]
+    mixtures = logits.shape[0]
+    m, best, pi, total = w[0], w[1], w[2], w[3]
+    inverse, a = w[4 : 4 + mixtures], w[4 + mixtures :]
+    m[:] = logits[0]
     best[:] = f4(-3e38)
     pi[:] = f4(0.0)
     total[:] = f4(0.0)
-    for k in range(size, part, size):
-        _raise_to(m, out[k : k + size])
-    for k in range(0, part, size):
-        logits, mu, ls = out[k:][:size], out[part + k :][:size], out[2 * part + k :][:size]
-        _residual(y, mu, ls, logits, m, a[k : k + size])
-        _raise_to(best, a[k : k + size])
-        _exp_sum(logits, m, f4(1.0), grad[k : k + size], pi)
-    for k in range(0, part, size):
-        _exp_sum(a[k : k + size], best, f4(1.0), a[k : k + size], total)
+    for k in range(1, mixtures):
+        _raise_to(m, logits[k])
+    for k in range(mixtures):
+        _distance(y, mu[k], ls[k], inverse[k])
+        _density(mu[k], ls[k], logits[k], m, a[k])
+        _raise_to(best, a[k])
+        _exponentials(logits[k], m, pi)
+    for k in range(mixtures):
+        _exponentials(a[k], best, total)
     _finish(pi, total, best, scale, m)
-    for k in range(0, part, size):
-        mu, ls, r = out[part + k :][:size], out[2 * part + k :][:size], a[k : k + size]
-        _dlogits(r, total, pi, grad[k : k + size])
+    for k in range(mixtures):
+        _dlogits(a[k], total, pi, logits[k])
         # A component without responsibility has no gradient, however far it lies.
-        _dmu(y, mu, ls, r, grad[part + k :][:size])
-        _dls(y, mu, ls, r, grad[2 * part + k :][:size])
+        _dls(a[k], mu[k], ls[k])
+        _dmu(a[k], inverse[k], mu[k])
     loss = 0.0
-    for j in range(size):
-        loss += m[j]
+    for j in range(y.shape[0]):
+        loss += scale[j] * m[j]
     return loss
 
 
-@_compiled
+@compiled
+def _gather(row: Array, block: Array, r: int) -> None:
+    for s in range(block.shape[0]):
+        for j in range(block.shape[2]):
+            block[s, r, j] = row[s, j]
+
+
+@compiled
+def _scatter(block: Array, r: int, row: Array) -> None:
+    for s in range(block.shape[0]):
+        for j in range(block.shape[2]):
+            row[s, j] = block[s, r, j]
+
+
+@compiled
 def mixture_nll(out: Array, y: Array, scale: Array, gradient: Array) -> Any:
     """Σ scale · NLL over rows and dimensions, and its gradient in the same pass.
+
+    ``ROWS`` rows are taken at a time, side by side for each component: loops over a Z of 32 alone
+    would spend most of their time in beginning.
 
     Args:
         out: (N, 3·K·Z) logits, mu, log σ, each (K, Z).
         y: (N, Z) targets.
         scale: (N,) weight of a row; rows of weight 0 are not looked at.
-        gradient: (N, 3·K·Z), written.
+        gradient: (N, 3·K·Z), written; may be ``out`` itself.
 
     Returns:
         The weighted sum, float64.
     """
-    a = np.empty(out.shape[1] // 3, np.float32)
-    w = np.empty(4 * y.shape[1], np.float32)
-    loss = 0.0
-    for n in range(out.shape[0]):
+    rows, size = y.shape
+    mixtures = out.shape[1] // (3 * size)
+    block = np.zeros((3, mixtures, ROWS * size), np.float32)
+    w = np.empty((4 + 2 * mixtures, ROWS * size), np.float32)
+    parts = block.reshape(3 * mixtures, ROWS, size)
+    targets = np.zeros((ROWS, size), np.float32)
+    weights = np.zeros((ROWS, size), np.float32)
+    taken = np.empty(ROWS, np.int64)
+    sources = out.reshape(rows, 3 * mixtures, size)
+    results = gradient.reshape(rows, 3 * mixtures, size)
+    loss, count = 0.0, 0
+    for n in range(rows):
         if scale[n] == f4(0.0):
-            gradient[n, :] = f4(0.0)
+            results[n] = f4(0.0)
         else:
-            loss += scale[n] * _nll_row(out[n], y[n], scale[n], a, w, gradient[n])
+            _gather(sources[n], parts, count)
+            targets[count], weights[count], taken[count] = y[n], scale[n], n
+            count += 1
+        if count == ROWS or (n == rows - 1 and count > 0):
+            weights[count:] = f4(0.0)
+            loss += _nll_block(block, targets.reshape(-1), weights.reshape(-1), w)
+            for r in range(count):
+                _scatter(parts, r, results[taken[r]])
+            count = 0
     return loss
 
 
-@_compiled
+@compiled
+def mixture_nll_bfloat16(out: Bits, y: Array, scale: Array) -> Any:
+    """:func:`mixture_nll` in bfloat16; the gradient, rounded, takes the place of ``out``.
+
+    Args:
+        out: (N, ≥3·K·Z), then less than 3·Z other columns, which are left alone.
+        y: (N, Z) targets.
+        scale: (N,) weight of a row.
+
+    Returns:
+        The weighted sum, float64.
+    """
+    columns = out.shape[1] // (3 * y.shape[1]) * 3 * y.shape[1]
+    wide = np.empty((ROWS, columns), np.float32)
+    loss = 0.0
+    for n in range(0, out.shape[0], ROWS):
+        count = min(ROWS, out.shape[0] - n)
+        for r in range(count):
+            _widen_row(out[n + r], wide[r])
+        part = wide[:count]
+        loss += mixture_nll(part, y[n : n + count], scale[n : n + count], part)
+        for r in range(count):
+            _narrow_row(part[r], out[n + r])
+    return loss
+
+
+@compiled
 def _choose(below: Array, threshold: Array, x: Array, chosen: Array) -> None:
     for j in range(x.shape[0]):
         chosen[j] = x[j] if below[j] <= threshold[j] else chosen[j]
 
 
-@_compiled
+@compiled
 def _place(mu: Array, ls: Array, eps: Array, root_tau: Any, z: Array) -> None:
     for j in range(z.shape[0]):
         sigma = _exp(min(max(ls[j], LOGSIGMA_MIN), LOGSIGMA_MAX))
         z[j] = mu[j] + sigma * eps[j] * root_tau
 
 
-@_compiled
+@compiled
 def _sample_row(
     out: Array, part: int, u: Array, eps: Array, scale: Any, root_tau: Any, w: Array, z: Array
 ) -> None:
@@ -335,7 +311,7 @@ def _sample_row(
     _place(mu, ls, eps, root_tau, z)
 
 
-@_compiled
+@compiled
 def mixture_sample(
     out: Array, u: Array, eps: Array, row: NDArray[np.int64], tau: float, z: Array
 ) -> None:

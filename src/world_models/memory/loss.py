@@ -76,19 +76,24 @@ def losses(
         counts: divisors.
         restart_weight: weight of steps whose episode ended (10 in the paper's Doom).
     """
-    zero = prediction.mixture.new_zeros(())
     z_size = targets.z.shape[-1]
     weight = targets.z_mask.flatten() / (counts.z * z_size)
     nll = weighted_nll(prediction.mixture.flatten(0, -2), targets.z.flatten(0, -2), weight)
-    ends = zero
+    return Losses(nll, *scalar_losses(prediction, targets, counts, restart_weight))
+
+
+def scalar_losses(
+    prediction: Prediction, targets: Targets, counts: Counts, restart_weight: float
+) -> tuple[Tensor, Tensor]:
+    """The parts of :func:`losses` beside the NLL: of restart or end, and of the reward."""
+    ends = reward = prediction.mixture.new_zeros(())
     for logit in (prediction.restart, prediction.end):
         if logit is not None:
             ends = ends + end_loss(logit, targets, restart_weight) / counts.ends
-    reward = zero
     if prediction.reward is not None:
         error = (prediction.reward - targets.rewards) * targets.reward_mask
         reward = 0.5 * error.square().sum() / counts.rewards
-    return Losses(nll, ends, reward)
+    return ends, reward
 
 
 def end_loss(logit: Tensor, targets: Targets, restart_weight: float) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from world_models.errors import InputError
-from world_models.memory import kernels
+from world_models.memory import cell_kernels
 from world_models.memory.network import MDNRNN, Sizes
 from world_models.memory.precision import as_dtype, choose_precision
 from world_models.storage import artifact, tensors
@@ -201,7 +201,7 @@ class Memory:
         rows = slice(live)
         x, gates = work.x[rows], work.gates[rows]
         self._product(x, self._core, gates)
-        kernels.cell_step(gates, work.keep[rows], work.c[rows], x, self.sizes.input_size + 1)
+        cell_kernels.cell_step(gates, work.keep[rows], work.c[rows], x, self.sizes.input_size + 1)
 
     @torch.inference_mode()
     def predict(self, work: Workspace, live: int | None = None) -> Array:

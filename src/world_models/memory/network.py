@@ -101,6 +101,11 @@ class MDNRNN(nn.Module):
         core = self.w_x.numel() + self.w_h.numel() + self.bias.numel()
         return {"lstm": core, "head": sum(p.numel() for p in self.parameters()) - core}
 
+    def scalar_heads(self) -> dict[str, nn.Linear]:
+        """The heads that M has beside the mixture, by name."""
+        named = {"restart": self.restart, "reward": self.reward, "end": self.end}
+        return {name: head for name, head in named.items() if head is not None}
+
     def initial_state(self, members: int) -> State:
         """(h, c) = 0, the memory at an episode's first frame."""
         zeros = self.bias.new_zeros(members, self.sizes.hidden_size)

@@ -5,6 +5,7 @@ import logging
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from world_models.engine.devices import DeviceSettings
+from world_models.lanes import open_lanes
+from world_models.memory.bfloat16 import FastMDNRNN, applies
 from world_models.memory.data import Batch, Steps, Windows
 from world_models.memory.loss import Losses, losses
 from world_models.memory.network import MDNRNN, Sizes
@@ -74,12 +77,27 @@ class Training(pl.LightningModule):
     def __init__(self, network: MDNRNN, parameters: MDNRNNParameters, progress: Progress) -> None:
         super().__init__()
         self.network, self.parameters_, self.progress = network, parameters, progress
+        self._fast: FastMDNRNN | None = None
+        self._open = ExitStack()
+
+    def teardown(self, stage: str) -> None:
+        """The threads end."""
+        self._fast = None
+        self._open.close()
 
     def losses(self, batch: Batch) -> Losses:
         """The losses of a batch of sequences that begin with an empty memory."""
+        if applies(self.network):
+            return self._formulation().losses(batch, self.parameters_.restart_weight)
         state = self.network.initial_state(batch.z.shape[1])
         prediction, _, _ = self.network.sequence(batch.z, batch.actions, batch.starts, state)
         return losses(prediction, batch.targets, batch.counts, self.parameters_.restart_weight)
+
+    def _formulation(self) -> FastMDNRNN:
+        if self._fast is None:  # in the process that trains: threads are started here
+            lanes = self._open.enter_context(open_lanes(torch.get_num_threads()))
+            self._fast = FastMDNRNN(self.network, lanes)
+        return self._fast
 
     def training_step(self, batch: Batch, _index: int) -> Tensor:
         """Loss to minimise."""
@@ -88,8 +106,9 @@ class Training(pl.LightningModule):
         return found.total
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam, with its state where this is a resume."""
-        optimizer = torch.optim.Adam(self.network.parameters(), lr=self.parameters_.learning_rate)
+        """Adam in one pass over the weights, with its state where this is a resume."""
+        rate = self.parameters_.learning_rate
+        optimizer = torch.optim.Adam(self.network.parameters(), lr=rate, fused=True)
         if self.progress.optimizer is not None:
             optimizer.load_state_dict(self.progress.optimizer)
         return optimizer

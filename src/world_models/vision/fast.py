@@ -9,15 +9,14 @@ A batch is cut into ``LANES`` parts, each summed on its own and the sums added i
 is the same, bit for bit, on one thread or many.
 """
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 
+from world_models.lanes import Lanes
 from world_models.vision.layers import Layer, Layers, Sum, channels_last
 from world_models.vision.network import VAE
 
@@ -26,82 +25,63 @@ LANES = 4
 """Parts of a batch: a constant, for sums that do not depend on the number of threads."""
 
 
-class Lanes:
-    """Runs a function for each lane, on threads of its own if there are any."""
-
-    def __init__(self, pool: ThreadPoolExecutor | None = None) -> None:
-        self._pool = pool
-
-    def run(self, function: Callable[[int], None]) -> None:
-        """Call ``function(lane)`` for each of the ``LANES`` lanes; return when all are done."""
-        untracked = torch.no_grad()(function)  # autograd's mode is each thread's own
-        if self._pool is None:
-            for lane in range(LANES):
-                untracked(lane)
-        else:
-            list(self._pool.map(untracked, range(LANES)))
-
-
-@contextmanager
-def open_lanes(threads: int) -> Iterator[Lanes]:
-    """Lanes over ``threads`` threads, while each GEMM keeps to one.
-
-    torch's number of threads is restored at the end.
-    """
-    before = torch.get_num_threads()
-    if threads == 1:
-        torch.set_num_threads(1)
-        yield Lanes()
-    else:
-        with ThreadPoolExecutor(min(threads, LANES), "lane", torch.set_num_threads, (1,)) as pool:
-            yield Lanes(pool)
-    torch.set_num_threads(before)
-
-
 def _bounds(count: int, lane: int) -> tuple[int, int]:
     return count * lane // LANES, count * (lane + 1) // LANES
 
 
-class _Convolve(Function):
-    """A layer over a whole batch, by lanes, each in the layer's blocks."""
+class _Chain(Function):
+    """Layers one after another over a whole batch: each lane goes through all of them by itself.
+
+    So threads meet once for the encoder and once for the decoder, each way; a meeting costs some
+    0.1 ms. Within a lane each layer works in blocks of its own size.
+    """
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, layer: Layer, lanes: Lanes
+        ctx: Any, x: Tensor, layers: tuple[Layer, ...], lanes: Lanes, *parameters: Tensor
     ) -> Tensor:
-        operand = layer.operand(weight)
-        y = torch.empty(layer.output_shape(x), dtype=layer.dtype)
-        x, bias = x.detach(), bias.detach()
+        weights, biases = parameters[::2], [bias.detach() for bias in parameters[1::2]]
+        operands = [layer.operand(w) for layer, w in zip(layers, weights, strict=True)]
+        images = [x.detach()]
+        for layer in layers:
+            images.append(torch.empty(layer.output_shape(images[-1]), dtype=layer.dtype))
 
         def run(lane: int) -> None:
-            for part in _blocks(len(x), lane, layer.block):
-                layer.forward(x[part], operand, bias, y[part])
+            steps = zip(layers, operands, biases, images, images[1:], strict=False)
+            for layer, operand, bias, before, y in steps:
+                for part in _blocks(len(x), lane, layer.block):
+                    layer.forward(before[part], operand, bias, y[part])
 
-        lanes.run(run)
-        ctx.save_for_backward(x, y, operand, weight)
-        ctx.layer, ctx.lanes = layer, lanes
-        return y
+        lanes.map(run, range(LANES))
+        ctx.save_for_backward(*weights)
+        ctx.images, ctx.operands, ctx.layers, ctx.lanes = images, operands, layers, lanes
+        return images[-1]
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
         # Detached: the lanes' threads do not know that this is a backward pass.
-        x, y, operand, weight = (tensor.detach() for tensor in ctx.saved_tensors)
-        dy, layer = gradients[0].contiguous(), ctx.layer
-        dx = torch.empty_like(x) if ctx.needs_input_grad[0] else None
-        doperand = torch.empty(LANES, *operand.shape)
-        dbias = torch.zeros(LANES, y.shape[3])
+        images, layers, operands = [x.detach() for x in ctx.images], ctx.layers, ctx.operands
+        dimages = [*map(torch.empty_like, images[:-1]), gradients[0].contiguous()]
+        doperands = [torch.empty(LANES, *operand.shape) for operand in operands]
+        dbiases = [torch.zeros(LANES, y.shape[3]) for y in images[1:]]
 
         def run(lane: int) -> None:
-            total = Sum(doperand[lane])
-            for part in _blocks(len(x), lane, layer.block):
-                into = None if dx is None else dx[part]
-                masked = layer.through_activation(y[part], dy[part], dbias[lane])
-                layer.backward(x[part], masked, operand, into, total)
-            total.close()
+            for k in reversed(range(len(layers))):
+                layer, total = layers[k], Sum(doperands[k][lane])
+                for part in _blocks(len(images[0]), lane, layer.block):
+                    y, dy = images[k + 1][part], dimages[k + 1][part]
+                    masked = layer.through_activation(y, dy, dbiases[k][lane])
+                    dx = dimages[k][part] if k or ctx.needs_input_grad[0] else None
+                    layer.backward(images[k][part], masked, operands[k], dx, total)
+                total.close()
 
-        ctx.lanes.run(run)
-        dweight = layer.weight_gradient(doperand.sum(0), weight)
-        return dx, dweight, dbias.sum(0), None, None
+        ctx.lanes.map(run, range(LANES))
+        found: list[Tensor] = []
+        for layer, weight, dw, db in zip(
+            layers, ctx.saved_tensors, doperands, dbiases, strict=True
+        ):
+            found += [layer.weight_gradient(dw.sum(0), weight.detach()), db.sum(0)]
+        return dimages[0] if ctx.needs_input_grad[0] else None, None, None, *found
 
 
 def _blocks(count: int, lane: int, block: int) -> Iterator[slice]:
@@ -125,18 +105,14 @@ class _FirstDeconv(Function):
         y = torch.empty(len(x), matrix.shape[1], dtype=dtype)
         tiled = bias.detach().to(dtype).repeat(25)
 
-        def convert(lane: int) -> None:
-            rows = slice(*_bounds(len(matrix), lane))
-            operand[rows].copy_(matrix[rows])
-
         def run(lane: int) -> None:
             columns = slice(*_bounds(matrix.shape[1], lane))
+            if operand is not matrix:
+                operand[:, columns].copy_(matrix[:, columns])
             torch.mm(x, operand[:, columns], out=y[:, columns])
             y[:, columns].add_(tiled[columns]).relu_()
 
-        if operand is not matrix:
-            lanes.run(convert)
-        lanes.run(run)
+        lanes.map(run, range(LANES))
         ctx.save_for_backward(x, y, operand)
         ctx.lanes = lanes
         return y.view(len(x), 5, 5, -1)
@@ -155,14 +131,15 @@ class _FirstDeconv(Function):
             else:
                 dmatrix[inputs].copy_(x[:, inputs].t() @ dy)
 
-        ctx.lanes.run(run)
+        ctx.lanes.map(run, range(LANES))
         dweight = dmatrix.view(len(operand), 5, 5, -1).permute(0, 3, 1, 2)
         dbias = dy.view(len(x) * 25, -1).sum(0, dtype=torch.float32)
         return dx.float(), dweight, dbias, None, None
 
 
-def _convolve(x: Tensor, module: Module, layer: Layer, lanes: Lanes) -> Tensor:
-    y: Tensor = _Convolve.apply(x, module.weight, module.bias, layer, lanes)  # type: ignore[no-untyped-call]
+def _chain(x: Tensor, layers: tuple[Layer, ...], modules: list[Module], lanes: Lanes) -> Tensor:
+    parameters = [p for module in modules for p in (module.weight, module.bias)]
+    y: Tensor = _Chain.apply(x, layers, lanes, *parameters)  # type: ignore[no-untyped-call]
     return y
 
 
@@ -183,10 +160,9 @@ class FastVAE:
 
     def encode(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Frames uint8 (n, 64, 64, 3), 0–255, to (mu, logvar), (n, Z); differentiable."""
-        encoder, y = self._network.encoder, frames
-        convs = (encoder.conv1, encoder.conv2, encoder.conv3, encoder.conv4)
-        for layer, conv in zip(self._layers.encoder, convs, strict=True):
-            y = _convolve(y, conv, layer, self._lanes)
+        encoder = self._network.encoder
+        convs: list[Module] = [encoder.conv1, encoder.conv2, encoder.conv3, encoder.conv4]
+        y = _chain(frames, self._layers.encoder, convs, self._lanes)
         mu, logvar = self._network.heads(y.flatten(1).float())
         return mu, logvar
 
@@ -194,9 +170,8 @@ class FastVAE:
         """Map z (n, Z) to images float32 (n, 3, 64, 64) in 0–1, channels-last; differentiable."""
         decoder = self._network.decoder
         y = _first_deconv(decoder.linear(z), decoder.deconv1, self._layers.dtype, self._lanes)
-        deconvs = (decoder.deconv2, decoder.deconv3, decoder.deconv4)
-        for layer, deconv in zip(self._layers.decoder, deconvs, strict=True):
-            y = _convolve(y, deconv, layer, self._lanes)
+        deconvs: list[Module] = [decoder.deconv2, decoder.deconv3, decoder.deconv4]
+        y = _chain(y, self._layers.decoder, deconvs, self._lanes)
         return torch.sigmoid(y).permute(0, 3, 1, 2)
 
     def __call__(self, frames: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:

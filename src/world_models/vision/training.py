@@ -19,10 +19,11 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from world_models.engine.allocator import keep_memory
 from world_models.engine.devices import DeviceSettings
+from world_models.lanes import open_lanes
 from world_models.storage.scratch import Scratch
 from world_models.vision.capability import Formulation, formulation
 from world_models.vision.data import Batch, FrameStream, as_batch, share
-from world_models.vision.fast import FastVAE, open_lanes
+from world_models.vision.fast import FastVAE
 from world_models.vision.inference import layers
 from world_models.vision.loss import VAELoss, vae_loss
 from world_models.vision.network import VAE, as_images

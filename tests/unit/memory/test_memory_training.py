@@ -86,8 +86,10 @@ def test_history_has_a_row_for_each_validation_and_the_last_step(tmp_path):
 
 
 @pytest.mark.parametrize("stop", [5, 8])
-def test_resume_ends_with_the_same_bytes(tmp_path, monkeypatch, stop):
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_resume_ends_with_the_same_bytes(tmp_path, monkeypatch, stop, precision):
     """Stopped after step 8, between two validations, as a kill would; saved after each step."""
+    monkeypatch.setattr(training, "training_precision", lambda _devices: precision)
     whole = run(tmp_path / "whole")
     monkeypatch.setattr(training, "SAVE_EVERY", 0.0)
 
@@ -110,6 +112,29 @@ def test_equal_seeds_equal_bytes_and_other_seeds_others(tmp_path):
     assert not same(one, third)
 
 
+def test_bfloat16_trains_to_the_same_bytes_on_any_number_of_threads(tmp_path, monkeypatch):
+    """With enough members for three lanes."""
+    monkeypatch.setattr(training, "training_precision", lambda _devices: "bfloat16")
+    before, results = torch.get_num_threads(), []
+    for threads in (1, 2, 4):
+        torch.set_num_threads(threads)
+        results.append(run(tmp_path / str(threads), steps=4, batch_size=120))
+        assert torch.get_num_threads() == threads
+    torch.set_num_threads(before)
+    assert all(same(results[0][0], other[0]) for other in results[1:])
+    assert results[0][1] == results[1][1] == results[2][1]
+
+
+def test_bfloat16_trains_as_float32(tmp_path, monkeypatch):
+    histories = []
+    for precision in ("float32", "bfloat16"):
+        monkeypatch.setattr(training, "training_precision", lambda _devices, p=precision: p)
+        histories.append(run(tmp_path / precision, steps=100, validate_every=50)[1])
+    for one, other in zip(*histories, strict=True):
+        assert other["validation_nll"] == pytest.approx(one["validation_nll"], abs=0.05)
+        assert other["training_restart"] == pytest.approx(one["training_restart"], abs=0.05)
+
+
 def test_leaves_nothing_but_its_checkpoint_and_no_global_state(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(7)
@@ -121,6 +146,16 @@ def test_leaves_nothing_but_its_checkpoint_and_no_global_state(tmp_path, monkeyp
     assert torch.equal(torch.rand(1), expected)
     assert {p.name for p in tmp_path.iterdir()} == {"a"}
     assert {p.name.rstrip("~") for p in (tmp_path / "a").iterdir()} == {"training.pt"}
+
+
+@pytest.mark.slow
+def test_two_processes_train_in_bfloat16(tmp_path, monkeypatch):
+    """Each on lanes of its own, in float32's neighbourhood."""
+    monkeypatch.setattr(training, "training_precision", lambda _devices: "bfloat16")
+    _, history = run(tmp_path / "one")
+    _, other = run(tmp_path / "two", DeviceSettings("cpu", 2, 1, "ddp_spawn"))
+    for a, b in zip(history, other, strict=True):
+        assert b["validation_nll"] == pytest.approx(a["validation_nll"], abs=0.02)
 
 
 @pytest.mark.slow

@@ -5,8 +5,9 @@ import pytest
 import torch
 from torch.distributions import Independent, Normal, kl_divergence
 
+from world_models.lanes import open_lanes
 from world_models.vision import columns, winograd
-from world_models.vision.fast import FastVAE, open_lanes
+from world_models.vision.fast import FastVAE
 from world_models.vision.inference import prepare
 from world_models.vision.layers import Layers
 from world_models.vision.loss import vae_loss
