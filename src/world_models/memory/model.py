@@ -76,8 +76,7 @@ class Memory:
         self._dtype = network.dtype
         # One product for inputs, bias and recurrence; another for all heads and their biases.
         self._core = self._pack([network.w_x, network.bias[:, None], network.w_h])
-        named = {"restart": network.restart, "reward": network.reward, "end": network.end}
-        scalars = {name: head for name, head in named.items() if head is not None}
+        scalars = network.scalar_heads()
         heads = [network.mixture, *scalars.values()]
         biases = torch.cat([head.bias for head in heads])[:, None]
         self._heads = self._pack([biases, torch.cat([head.weight for head in heads])])

@@ -32,8 +32,8 @@ def _bounds(count: int, lane: int) -> tuple[int, int]:
 class _Chain(Function):
     """Layers one after another over a whole batch: each lane goes through all of them by itself.
 
-    So threads meet once for the encoder and once for the decoder, each way; a meeting costs some
-    0.1 ms. Within a lane each layer works in blocks of its own size.
+    So threads meet once for the encoder and once for the decoder, each way. Within a lane
+    each layer works in blocks of its own size.
     """
 
     @staticmethod
