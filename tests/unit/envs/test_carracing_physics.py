@@ -4,8 +4,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from carracing_drives import Drive, held, outwards, pilot, skid
+from carracing_drives import Drive, action, held, outwards, pilot, skid
 
+from world_models.envs.carracing import car, contacts
 from world_models.envs.carracing.genuine import car_racing
 from world_models.envs.carracing.physics import Game
 
@@ -46,9 +47,9 @@ def drive_both(genuine: Any, ours: Game, seed: int, drive: Drive, steps: int) ->
     assert roads(genuine) == roads(ours)
     info: dict[str, Any] = {}
     for i in range(steps):
-        action = drive(genuine, i)
-        _, reward, terminated, truncated, info = genuine.step(action)
-        assert (None, reward, terminated, truncated, info) == ours.step(action), i
+        controls = drive(genuine, i)
+        _, reward, terminated, truncated, info = genuine.step(controls)
+        assert (None, reward, terminated, truncated, info) == ours.step(controls), i
         assert state(genuine) == state(ours), i
         if terminated:
             break
@@ -80,14 +81,58 @@ def test_finishing_a_lap_equals_gymnasiums(seed: int) -> None:
     assert info == {"lap_finished": True}
 
 
+def waiting(game: Any, step: int) -> Any:
+    """Stand until Box2D puts the car to sleep, then go."""
+    return action(0, 0.3 * (step > 50), 0)
+
+
+def test_a_car_that_fell_asleep_wakes_as_gymnasiums() -> None:
+    ours = Game()
+    ours.reset(seed=4)
+    asleep = 0
+    for i in range(50):
+        ours.step(waiting(ours, i))
+        asleep += not ours.car.hull.awake
+    assert asleep
+    drive_both(Blind(), ours, 4, waiting, 100)
+
+
+def test_the_installed_box2d_keeps_its_numbers_where_they_are_read() -> None:
+    assert car.places_hold()
+
+
+def test_a_box2d_that_keeps_them_elsewhere_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (car, contacts):
+        monkeypatch.setattr(module, "places_hold", lambda: False)
+    drive_both(Blind(), Game(), 100, skid, 300)
+    drive_both(Blind(), Game(), 4, waiting, 80)
+
+
+def test_a_number_in_another_place_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    look = car.places_hold.__wrapped__
+    for place in ("X", "SIN", "ANGLE", "VELOCITY", "FORCE", "MOTOR_SPEED", "REFERENCE"):
+        with monkeypatch.context() as patch:
+            patch.setattr(car.driving, place, getattr(car.driving, place) + 1)
+            assert not look(), place
+
+
+def test_the_wheels_attributes_stand_in_the_cars_table() -> None:
+    game = Game()
+    game.reset(seed=1)
+    wheel = game.car.wheels[2]
+    wheel.omega = 3.0
+    game.car.gas(0.5)
+    assert (wheel.omega, wheel.gas) == (3.0, 0.1)
+
+
 def test_the_genuine_class_with_its_picture_moves_alike() -> None:
     genuine, ours = Genuine(), Game()
     genuine.reset(seed=11)
     ours.reset(seed=11)
     drive = held(11)
     for i in range(150):
-        action = drive(genuine, i)
-        assert genuine.step(action)[1:] == ours.step(action)[1:]
+        controls = drive(genuine, i)
+        assert genuine.step(controls)[1:] == ours.step(controls)[1:]
         assert state(genuine) == state(ours)
 
 

@@ -229,7 +229,7 @@ def draw(t, car, world, shapes, sizes, lattice):  # type: ignore[no-untyped-def]
 
     Args:
         t: seconds since the start, for the camera's zoom.
-        car: x, y, angle of the hull and of the four wheels, then the wheels' phases: 19 floats.
+        car: x, y, angle of the hull and of the four wheels, then the wheels' phases, float64 (19,).
         world: the field, the grass and the road in the order of drawing, as five arrays: corners
             float64 (n, 4, 2), circles around them float64 (n, 3), colors int64 (n,), and for road
             tiles, whose tint varies, the number of the tile int64 (n,), else -1, and the tiles'

@@ -104,18 +104,8 @@ class Renderer:
             place[: len(part)] = part
         return shapes, np.array([len(part) for part in corners])
 
-    @staticmethod
-    def _pose(car: Any) -> tuple[float, ...]:
-        """x, y and angle of the hull and the four wheels, then the wheels' phases: 19 floats."""
-        pose: list[float] = []
-        for body in (car.hull, *car.wheels):
-            place = body.position
-            pose += (place.x, place.y, body.angle)
-        pose += [w.phase for w in car.wheels]
-        return tuple(pose)
-
     def draw(self, game: Any, out: Frame) -> None:
         """Write what the agent sees now to out, uint8 (64, 64, 3)."""
-        pose, (shapes, sizes) = self._pose(game.car), self._shapes
-        draw(game.t, pose, self._world, shapes, sizes, self._lattice)
+        shapes, sizes = self._shapes
+        draw(game.t, game.car.pose, self._world, shapes, sizes, self._lattice)
         shrink(self._lattice, self._palette, self._starts, self._weights, self._sums, out)
