@@ -22,6 +22,8 @@ Pattern = tuple[tuple[int, tuple[int, ...]], ...]
 _BITS = 20  # of each of the three sums in a packed number
 _MASK = (1 << _BITS) - 1
 _EXACT = 4096  # 255 times as much fits the bits, and float32's error is below a quarter of a part
+at = np.uintp
+"""Unsigned: an index that may be negative costs a test each time."""
 
 
 class IndexedShrinker:
@@ -41,9 +43,10 @@ class IndexedShrinker:
         lefts, columns = coverage(width, (0, PARTS * width))
         total = int(rows[0].sum() * columns[0].sum())
         assert total <= _EXACT, total
-        self._rows = tops, rows.astype(np.int64), total
+        self._rows = tops, rows.astype(np.int64)
         self._used = int(tops[0]), int(tops[-1]) + rows.shape[1]
-        self._add_columns = _compile(*_pattern(width, lefts, columns.astype(np.int64)))
+        self._add_columns = _compile_columns(*_pattern(width, lefts, columns.astype(np.int64)))
+        self._add_rows = _compile_rows(rows.shape[1], total)
         self._sums = np.empty((height, SIZE), np.int64)
         red, green, blue = palette.astype(np.int64).T
         self._palette = red | green << _BITS | blue << (2 * _BITS)
@@ -52,7 +55,7 @@ class IndexedShrinker:
         """Resize ``picture``, uint8 (height, width), into ``out``, uint8 (64, 64, 3)."""
         assert picture.shape == self._shape, (picture.shape, self._shape)
         self._add_columns(picture, self._palette, *self._used, self._sums)
-        _add_rows(self._sums, *self._rows, out.reshape(SIZE, -1))
+        self._add_rows(self._sums, *self._rows, out.reshape(SIZE, -1))
 
 
 def _pattern(width: int, lefts: Edges, weights: Packed) -> tuple[int, Pattern]:
@@ -70,12 +73,18 @@ def _pattern(width: int, lefts: Edges, weights: Packed) -> tuple[int, Pattern]:
     )
 
 
+_Columns = Callable[[Frame, Packed, int, int, Packed], None]
+_Rows = Callable[[Packed, Edges, Packed, Frame], None]
+
+
 @cache
-def _compile(step: int, pattern: Pattern) -> Callable[[Frame, Packed, int, int, Packed], None]:
+def _compile_columns(step: int, pattern: Pattern) -> _Columns:
     """Adds up columns, for pictures of one width: constants halve the time of so short a loop.
 
     Of the picture, uint8 (height, width), it uses rows begin to end; sums are int64 (height, 64).
     """
+    if (step, pattern) == _FIVE_TO_TWO:
+        return cast("_Columns", _add_five_to_two)
     firsts, weights = zip(*pattern, strict=True)
     count, taps = len(pattern), len(weights[0])
 
@@ -90,29 +99,71 @@ def _compile(step: int, pattern: Pattern) -> Callable[[Frame, Packed, int, int, 
                         value += weights[column][k] * palette[source[left + k]]
                     row[count * group + column] = value
 
-    return cast("Callable[[Frame, Packed, int, int, Packed], None]", add_columns)
+    return cast("_Columns", add_columns)
+
+
+_FIVE_TO_TWO = 5, ((0, (2, 2, 1)), (2, (1, 2, 2)))
+"""What a width of 160 needs. Looking colours up takes a third of all this file's time, so its
+columns are written out: one look-up a pixel, and one load for eight indices."""
+
+
+@njit(cache=True, inline="always")
+def _index(word: np.uint64, k: int) -> np.uint64:
+    """The k-th of the eight indices in a word."""
+    return (word >> np.uint64(8 * k)) & np.uint64(255)
+
+
+@njit(cache=True, inline="always")
+def _add_five(palette, a, b, c, d, e, sums, first):  # type: ignore[no-untyped-def]
+    """Two columns of sums, from column ``first`` on, of five indices."""
+    middle = palette[c]
+    sums[first] = 2 * (palette[a] + palette[b]) + middle
+    sums[first + at(1)] = 2 * (palette[d] + palette[e]) + middle
 
 
 @njit(cache=True)
-def _add_rows(sums: Packed, tops: Edges, weights: Packed, total: int, out: Frame) -> None:
+def _add_five_to_two(picture: Frame, palette: Packed, begin: int, end: int, sums: Packed) -> None:
+    """As the others; forty columns, five words, at a time."""
+    words, flat, i = picture.reshape(-1).view(np.uint64), sums.reshape(-1), _index
+    steps = picture.shape[1] // 40
+    for step in range(at(begin * steps), at(end * steps)):
+        f, o = at(5) * step, at(16) * step
+        a, b, c, d, e = (
+            words[f],
+            words[f + at(1)],
+            words[f + at(2)],
+            words[f + at(3)],
+            words[f + at(4)],
+        )
+        _add_five(palette, i(a, 0), i(a, 1), i(a, 2), i(a, 3), i(a, 4), flat, o + at(0))
+        _add_five(palette, i(a, 5), i(a, 6), i(a, 7), i(b, 0), i(b, 1), flat, o + at(2))
+        _add_five(palette, i(b, 2), i(b, 3), i(b, 4), i(b, 5), i(b, 6), flat, o + at(4))
+        _add_five(palette, i(b, 7), i(c, 0), i(c, 1), i(c, 2), i(c, 3), flat, o + at(6))
+        _add_five(palette, i(c, 4), i(c, 5), i(c, 6), i(c, 7), i(d, 0), flat, o + at(8))
+        _add_five(palette, i(d, 1), i(d, 2), i(d, 3), i(d, 4), i(d, 5), flat, o + at(10))
+        _add_five(palette, i(d, 6), i(d, 7), i(e, 0), i(e, 1), i(e, 2), flat, o + at(12))
+        _add_five(palette, i(e, 3), i(e, 4), i(e, 5), i(e, 6), i(e, 7), flat, o + at(14))
+
+
+@cache
+def _compile_rows(taps: int, total: int) -> _Rows:
+    """Adds up rows, ``taps`` for each of the result's, and divides by ``total``.
+
+    Args of what is compiled: sums int64 (height, 64), first rows (64,), weights (64, taps) and the
+    result, uint8 (64, 192).
+    """
     scale, half = np.float32(1.0 / total), np.float32(total * 0.5 + 0.25)  # 0.25: float error
-    band = np.empty(SIZE, np.int64)
-    for i in range(SIZE):
-        top = np.uintp(tops[i])  # unsigned: an index that may be negative costs a test each time
-        band[:] = 0
-        for k in range(weights.shape[1]):
-            weight, row = weights[i, k], sums[top + np.uintp(k)]
-            for j in range(SIZE):
-                band[j] += weight * row[j]
-        _unpack(band, scale, half, out[i])
 
+    @njit(cache=True)
+    def add_rows(sums: Packed, tops: Edges, weights: Packed, out: Frame) -> None:
+        for i in range(SIZE):
+            top, row = at(tops[i]), out[i]
+            for j in range(at(SIZE)):
+                packed = 0
+                for k in range(taps):
+                    packed += weights[i, k] * sums[top + at(k), j]
+                for channel in range(at(3)):
+                    part = np.float32(np.int32((packed >> _BITS * channel) & _MASK))
+                    row[at(3) * j + channel] = np.uint8(np.int32((part + half) * scale))
 
-@njit(cache=True)
-def _unpack(packed: Packed, scale: np.float32, half: np.float32, row: Frame) -> None:
-    """Three sums of each number to three rounded means."""
-    for j in range(SIZE):
-        sums = packed[j]
-        red, green, blue = sums & _MASK, (sums >> _BITS) & _MASK, sums >> (2 * _BITS)
-        row[3 * j] = np.uint8(np.int32((np.float32(np.int32(red)) + half) * scale))
-        row[3 * j + 1] = np.uint8(np.int32((np.float32(np.int32(green)) + half) * scale))
-        row[3 * j + 2] = np.uint8(np.int32((np.float32(np.int32(blue)) + half) * scale))
+    return cast("_Rows", add_rows)
