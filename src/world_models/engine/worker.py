@@ -10,6 +10,7 @@ import os
 import queue
 import signal
 import threading
+from contextlib import suppress
 from multiprocessing.connection import Connection
 
 from world_models.engine import pickling, states
@@ -23,6 +24,7 @@ def main(descriptor: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR1)  # the driver asks a worker that hangs where it is
+    _wait_in_line()
     fcntl.fcntl(descriptor, fcntl.F_SETFD, fcntl.FD_CLOEXEC)  # a child would hide our death
     connection = Connection(descriptor)
     inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
@@ -35,6 +37,17 @@ def main(descriptor: int) -> None:
             states.install(*pickling.loads(content))
         else:
             connection.send_bytes(states.perform(*pickling.loads(content)))
+
+
+def _wait_in_line() -> None:
+    """Tell Linux that this is batch work: who wakes up waits for its turn.
+
+    A game that answers wakes its player; if that starts at once, in mid-answer, they change places
+    twice as often. TakeCover's workers play 3 % more steps so.
+    """
+    if hasattr(os, "SCHED_BATCH"):
+        with suppress(OSError):  # a sandbox may forbid it
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def _listen(connection: Connection, inbox: "queue.SimpleQueue[Message]") -> None:

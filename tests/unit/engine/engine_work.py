@@ -82,3 +82,8 @@ def hang_with_child(folder, unit):
     for pid in (os.getpid(), child.pid):
         (Path(folder) / str(pid)).touch()
     time.sleep(60)
+
+
+def policy(state, unit):
+    """How Linux schedules this process and what it starts."""
+    return os.sched_getscheduler(0)

@@ -1,5 +1,6 @@
 """The process engine on real processes, really killed and really hung."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -65,6 +66,13 @@ def test_workers_have_one_thread_and_no_torch(engine):
     for _, (_, _, torch, threads) in engine.run(Task(None, None, work.report), [0]):
         assert not torch
         assert threads == "1"
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="only Linux has batch work")
+def test_workers_are_batch_work(engine):
+    assert {policy for _, policy in engine.run(Task(None, None, work.policy), [0])} == {
+        os.SCHED_BATCH
+    }
 
 
 def test_results_larger_than_the_sockets_buffer_arrive(engine):
