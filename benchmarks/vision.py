@@ -84,6 +84,7 @@ def textbook_trainer() -> Iterator[Callable[[], None]]:
     here, there = context.Pipe()
     process = context.Process(target=train_plainly, args=(there,), daemon=True)
     process.start()
+    there.close()  # so that its death is told
 
     def step() -> None:
         here.send(None)

@@ -54,7 +54,9 @@ class _Chain(Function):
 
         lanes.map(run, range(LANES))
         ctx.save_for_backward(*weights)
-        ctx.images, ctx.operands, ctx.layers, ctx.lanes = images, operands, layers, lanes
+        ctx.operands, ctx.layers, ctx.lanes = operands, layers, lanes
+        # The result itself would hold what holds it, and its memory until garbage is collected.
+        ctx.images = [*images[:-1], images[-1].detach()]
         return images[-1]
 
     @staticmethod

@@ -1,5 +1,7 @@
 """V's golden numbers, its loss, and every formulation against the textbook network."""
 
+import gc
+
 import numpy as np
 import pytest
 import torch
@@ -138,6 +140,22 @@ def test_bfloat16_is_near_the_textbook(formulation: str, n: int) -> None:
     for name, reference in expected_gradients.items():
         assert gradients[name].dtype == torch.float32
         assert distance(gradients[name], reference) < 0.25, name
+
+
+@pytest.mark.parametrize("layers", [winograd.LAYERS, columns.LAYERS], ids=["float32", "bfloat16"])
+def test_a_step_leaves_no_garbage(layers: Layers) -> None:
+    network = VAE(16, seed=4)
+    gc.collect()
+    with open_lanes(1) as lanes:
+        outcome(FastVAE(network, layers, lanes), network, 5)
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        gc.collect()
+        left = [thing for thing in gc.garbage if isinstance(thing, torch.Tensor)]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+    assert not left  # a cycle would keep a step's memory until garbage is collected
 
 
 @pytest.mark.parametrize("layers", [winograd.LAYERS, columns.LAYERS], ids=["float32", "bfloat16"])
