@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -41,24 +40,28 @@ def measure() -> list[dict[str, Any]]:
 def encoding() -> dict[str, Any]:
     """Frames/s on all cores: the codec on a batch a thread, as the stage encode does, and plain."""
     threads = torch.get_num_threads()
-    frames = picture_like(ENCODE_BATCH)
-    batches = [frames] * threads
-    codec, plain = Codec(VAE(32)), VAE(32)
-
-    def textbook() -> None:
-        torch.set_num_threads(threads)
-        with torch.no_grad():
-            for batch in batches:
-                plain.encode(as_images(torch.from_numpy(batch)).contiguous())
-
-    with ThreadPoolExecutor(threads) as pool:
-        # Setting the number in any thread sets it for all threads' GEMMs.
-        alone = partial(torch.set_num_threads, 1)
+    frames, codec = picture_like(ENCODE_BATCH), Codec(VAE(32))
+    with (
+        elsewhere(plain_encoder) as theirs,
+        ThreadPoolExecutor(threads, "encode", torch.set_num_threads, (1,)) as pool,
+    ):
 
         def ours() -> None:
-            list(pool.map(lambda batch: (alone(), codec.encode(batch)), batches))
+            list(pool.map(codec.encode, [frames] * threads))
 
-        return compare("V encodes", ours, textbook, ENCODE_BATCH * threads)
+        return compare("V encodes", ours, theirs, ENCODE_BATCH * threads)
+
+
+def plain_encoder() -> Callable[[], None]:
+    """Encodes as many batches as there are threads, one after another."""
+    frames, plain = picture_like(ENCODE_BATCH), VAE(32)
+
+    def encode() -> None:
+        with torch.no_grad():
+            for _ in range(torch.get_num_threads()):
+                plain.encode(as_images(torch.from_numpy(frames)).contiguous())
+
+    return encode
 
 
 def training() -> dict[str, Any]:
@@ -66,7 +69,7 @@ def training() -> dict[str, Any]:
     frames, noise = training_batch()
     network, threads = VAE(32), torch.get_num_threads()
     keep_memory()
-    with open_lanes(threads) as lanes, textbook_trainer() as theirs:
+    with open_lanes(threads) as lanes, elsewhere(plain_trainer) as theirs:
         model = FastVAE(network, layers(formulation()), lanes)
         ours = trainer(network, lambda: model(frames, noise), frames, fused=True)
         return compare("V trains", ours, theirs, TRAIN_BATCH)
@@ -78,30 +81,35 @@ def training_batch() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @contextmanager
-def textbook_trainer() -> Iterator[Callable[[], None]]:
-    """Plain gradient steps in a process of their own: threads and memory as PyTorch leaves them."""
+def elsewhere(make: Callable[[], Callable[[], None]]) -> Iterator[Callable[[], None]]:
+    """What ``make`` makes, in a process of its own: threads and memory as PyTorch leaves them."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    process = context.Process(target=train_plainly, args=(there,), daemon=True)
+    process = context.Process(target=obey, args=(there, make), daemon=True)
     process.start()
     there.close()  # so that its death is told
 
-    def step() -> None:
+    def call() -> None:
         here.send(None)
         here.recv()
 
-    yield step
+    yield call
     process.kill()
 
 
-def train_plainly(orders: Connection) -> None:
-    """A gradient step for each order."""
-    frames, noise = training_batch()
-    plain = VAE(32)
-    step = trainer(plain, lambda: plain(as_images(frames).contiguous(), noise), frames, fused=False)
+def obey(orders: Connection, make: Callable[[], Callable[[], None]]) -> None:
+    """A call for each order."""
+    function = make()
     while True:
         orders.recv()
-        orders.send(step())
+        orders.send(function())
+
+
+def plain_trainer() -> Callable[[], None]:
+    """A plain gradient step."""
+    frames, noise = training_batch()
+    plain = VAE(32)
+    return trainer(plain, lambda: plain(as_images(frames).contiguous(), noise), frames, fused=False)
 
 
 def trainer(

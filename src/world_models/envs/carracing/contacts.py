@@ -35,7 +35,9 @@ class FrictionDetector(car_racing.FrictionDetector):
         place, other = driving.touching(address(contact))
         if place not in self._tiles:
             place, other = other, place
-        tile = self._tiles[place]
+        tile = self._tiles.get(place)
+        if tile is None:
+            return
         if place in self._tinted:
             self._tinted.remove(place)
             tile.color[:] = self.env.road_color
