@@ -51,21 +51,28 @@ def _narrow(x: Any) -> Any:
 
 @compiled
 def pixels_to_columns(frames: NDArray[np.uint8], columns: Bits) -> None:
-    """Frames uint8 (n, 64, 64, 3) to columns (n·31·31, 48), 0–255: kernel 4, stride 2; exact."""
-    pixels, out = frames.reshape(-1), columns.reshape(-1)
-    size, width, run = at(64 * 64 * 3), at(64 * 3), at(12)
+    """Frames uint8 (n, 64, 64, 3) to columns (n·31·31, 48), 0–255: kernel 4, stride 2; exact.
+
+    A run of 12 numbers is 6 words. All are read before one is written: the compiler does not know
+    that image and columns are apart, and would copy one by one, at more than three times the cost.
+    """
+    pixels, out = frames.reshape(-1), columns.reshape(-1).view(np.uint32)
+    size, width = at(64 * 64 * 3), at(64 * 3 // 2)
     image = np.empty(64 * 64 * 3, np.uint16)
+    words = image.view(np.uint32)
     for i in range(frames.shape[0]):
         for j in range(size):
             value = np.float32(np.int32(pixels[at(i) * size + j]))
             image[j] = np.uint16(value.view(np.uint32) >> u32(16))
         for a in range(31):
             for b in range(31):
-                row = at((i * 31 + a) * 31 + b) * at(48)
+                row = at((i * 31 + a) * 31 + b) * at(24)
                 for v in range(4):
-                    start = at(2 * a + v) * width + at(6 * b)
-                    for j in range(run):
-                        out[row + at(v) * run + j] = image[start + j]
+                    s, o = at(2 * a + v) * width + at(3 * b), row + at(6 * v)
+                    p, q, r = words[s], words[s + at(1)], words[s + at(2)]
+                    x, y, z = words[s + at(3)], words[s + at(4)], words[s + at(5)]
+                    out[o], out[o + at(1)], out[o + at(2)] = p, q, r
+                    out[o + at(3)], out[o + at(4)], out[o + at(5)] = x, y, z
 
 
 @compiled
@@ -115,13 +122,18 @@ def fold(columns: Bits, bias: Array, k: int, floor: np.float32, y: Bits) -> None
 
 @compiled
 def bias_relu(bias: Array, y: Bits) -> None:
-    """Replace y (rows, C) by max(y + bias, 0)."""
+    """Replace y (rows, C) by max(y + bias, 0), 512 numbers at a time: short runs cost twice."""
     rows, channels = y.shape
-    flat, zero, width = y.reshape(-1), np.float32(0), at(channels)
-    for row in range(rows):
-        start = at(row) * width
-        for c in range(width):
-            flat[start + c] = _narrow(max(_widen(flat[start + c]) + bias[c], zero))
+    flat, zero, repeat = y.reshape(-1), np.float32(0), max(1, 512 // channels)
+    tiled = np.empty(repeat * channels, np.float32)
+    for k in range(repeat):
+        for c in range(channels):
+            tiled[at(k * channels + c)] = bias[at(c)]
+    span, total = repeat * channels, rows * channels
+    for start in range(0, total, span):
+        first = at(start)
+        for k in range(at(min(span, total - start))):
+            flat[first + k] = _narrow(max(_widen(flat[first + k]) + tiled[k], zero))
 
 
 @compiled
