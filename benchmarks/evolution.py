@@ -22,7 +22,7 @@ from world_models.envs.carracing.simulator import create
 from world_models.memory.model import Initial, Memory
 from world_models.memory.network import MDNRNN
 from world_models.memory.network import Sizes as MemorySizes
-from world_models.vision.codec import Codec
+from world_models.vision.model import Vision
 from world_models.vision.network import VAE
 from world_models.worlds import arena
 from world_models.worlds.arena import ArenaPlan, Bout
@@ -116,7 +116,7 @@ def arena_plan(batch: int = BATCH) -> ArenaPlan:
     vae, rnn = networks()
     first = np.zeros((1, SIZES.z), np.float32)
     weights = Memory(rnn, Initial(first, first)).payload()
-    world = RealityPlan("carracing", "fast", batch, "zh", "sample", Codec(vae).payload(), weights)
+    world = RealityPlan("carracing", "fast", batch, "zh", "sample", Vision(vae).payload(), weights)
     return ArenaPlan(world, SPEC, SIZES)
 
 

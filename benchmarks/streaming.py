@@ -21,9 +21,9 @@ from world_models.storage.episodes import (
     shard_name,
 )
 from world_models.storage.latents import LatentsWriter
-from world_models.vision.codec import Codec
 from world_models.vision.data import FrameStream, as_batch, split, spread_frames
 from world_models.vision.encoding import encode_episodes
+from world_models.vision.model import Vision
 from world_models.vision.network import VAE
 
 BATCH = 100
@@ -67,11 +67,11 @@ def vae(folder: Path) -> None:
 
 def encode(folder: Path) -> None:
     """All episodes through V's encoder, to latents on disk."""
-    reader, codec = EpisodeReader(folder), Codec(VAE(32))
+    reader, vision = EpisodeReader(folder), Vision(VAE(32))
     out = folder / "latents"
     out.mkdir()
     with LatentsWriter(out) as writer:
-        for encoded in encode_episodes(codec, reader, BATCH, threads=1):
+        for encoded in encode_episodes(vision, reader, BATCH, threads=1):
             episode = encoded.episode
             writer.add(
                 mu=encoded.mu,

@@ -24,7 +24,7 @@ from world_models.engine.settings import EngineSettings, open_engine
 from world_models.evolution.strategy import Strategy, Variant
 from world_models.memory.model import Memory
 from world_models.seeding import episode_seeds
-from world_models.vision.codec import Codec
+from world_models.vision.model import Vision
 from world_models.worlds import arena
 from world_models.worlds.arena import Arena, ArenaPlan, Bout
 from world_models.worlds.build import Payload, RealityPlan
@@ -172,7 +172,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     a = parser.parse_args()
     models = Models(
-        Codec.load(a.vae, "carracing").payload(), Memory.load(a.mdnrnn, "carracing").payload()
+        Vision.load(a.vae, "carracing").payload(), Memory.load(a.mdnrnn, "carracing").payload()
     )
     a.out.mkdir(parents=True, exist_ok=True)
     path = a.out / "study.csv"

@@ -20,21 +20,21 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.memory import Plain
-from world_models.engine.allocator import keep_memory
-from world_models.lanes import Lanes, open_lanes
-from world_models.memory.bfloat16 import FastMDNRNN
+from world_models.fast.allocator import keep_memory
+from world_models.fast.lanes import Lanes, open_lanes
+from world_models.fast.memory.bfloat16 import FastMDNRNN
+from world_models.fast.vision import columns, winograd
+from world_models.fast.vision.subpixel import SubpixelVAE
+from world_models.fast.vision.training import FastVAE
 from world_models.memory.data import Batch, Steps, Windows, split_episodes
 from world_models.memory.loss import losses
 from world_models.memory.network import MDNRNN, Sizes
 from world_models.memory.training import build
 from world_models.storage.episodes import EpisodeReader
 from world_models.storage.latents import LatentsReader
-from world_models.vision import columns, winograd
 from world_models.vision.data import FrameStream, split, spread_frames
-from world_models.vision.fast import FastVAE
 from world_models.vision.loss import vae_loss
 from world_models.vision.network import VAE, as_images
-from world_models.vision.subpixel import SubpixelVAE
 
 RATE, WARMUP = 1e-3, 50
 HELD_OUT = 512

@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from world_models.engine.allocator import keep_memory
-from world_models.lanes import open_lanes
+from world_models.fast.allocator import keep_memory
+from world_models.fast.lanes import open_lanes
+from world_models.fast.vision.inference import layers
+from world_models.fast.vision.training import FastVAE
 from world_models.vision.capability import formulation, has_bfloat16_units
-from world_models.vision.codec import Codec
-from world_models.vision.fast import FastVAE
-from world_models.vision.inference import layers
 from world_models.vision.loss import vae_loss
+from world_models.vision.model import Vision
 from world_models.vision.network import VAE, as_images
 from world_models.vision.training import in_memory_order
 
@@ -38,16 +38,16 @@ def measure() -> list[dict[str, Any]]:
 
 
 def encoding() -> dict[str, Any]:
-    """Frames/s on all cores: the codec on a batch a thread, as the stage encode does, and plain."""
+    """Frames/s on all cores: ours on a batch a thread, as the stage encode does, and plain."""
     threads = torch.get_num_threads()
-    frames, codec = picture_like(ENCODE_BATCH), Codec(VAE(32))
+    frames, vision = picture_like(ENCODE_BATCH), Vision(VAE(32))
     with (
         elsewhere(plain_encoder) as theirs,
         ThreadPoolExecutor(threads, "encode", torch.set_num_threads, (1,)) as pool,
     ):
 
         def ours() -> None:
-            list(pool.map(codec.encode, [frames] * threads))
+            list(pool.map(vision.encode, [frames] * threads))
 
         return compare("V encodes", ours, theirs, ENCODE_BATCH * threads)
 

@@ -11,7 +11,7 @@ from small_memory import DOOM, RACING, memory, write_artifact
 
 from world_models.errors import InputError, ParameterError
 from world_models.storage import artifact, tensors
-from world_models.vision import codec
+from world_models.vision import model as vision_model
 from world_models.vision.network import VAE
 from world_models.worlds.dream_env import DreamEnv, DreamVectorEnv
 
@@ -193,7 +193,7 @@ def write_vae(out, z_size, environment):
         metrics={},
         details={"z_size": z_size},
     ) as folder:
-        tensors.save(folder / codec.WEIGHTS, codec.state_arrays(network))
+        tensors.save(folder / vision_model.WEIGHTS, vision_model.state_arrays(network))
     return out
 
 

@@ -12,7 +12,7 @@ from world_models.controller.policy import controller_spec, count
 from world_models.memory import model as memory_model
 from world_models.memory.network import MDNRNN, Sizes
 from world_models.storage import artifact, tensors
-from world_models.vision import codec as vision_codec
+from world_models.vision import model as vision_codec
 from world_models.vision.network import VAE
 
 

@@ -3,7 +3,7 @@
 from argparse import Namespace
 
 from world_models.commands.playing import open_agent, play, report, suffix
-from world_models.evaluation import films
+from world_models.reports import films
 
 
 def run(arguments: Namespace) -> int:
@@ -15,7 +15,7 @@ def run(arguments: Namespace) -> int:
     if arguments.video is not None:
         recordings = [recording for unit in played for recording in unit.recordings]
         steps = sum(len(recording.actions) for recording in recordings)
-        dream = films.dreamed(recordings, agent.codec, steps)
+        dream = films.dreamed(recordings, agent.vision, steps)
         films.write(arguments.video, agent.environment, [dream])
     report(arguments, played, tau=arguments.tau)
     return 0

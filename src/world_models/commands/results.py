@@ -2,7 +2,7 @@
 
 from argparse import Namespace
 
-from world_models.evaluation import results
+from world_models.reports import results
 
 
 def run(arguments: Namespace) -> int:

@@ -3,8 +3,8 @@
 from argparse import Namespace
 
 from world_models.commands.playing import latent, open_agent, play, report, suffix
-from world_models.evaluation import films
-from world_models.evaluation.replay import replay
+from world_models.reports import films
+from world_models.reports.replay import replay
 
 
 def run(arguments: Namespace) -> int:
@@ -17,7 +17,7 @@ def run(arguments: Namespace) -> int:
     if arguments.video is not None:
         recordings = [recording for unit in played for recording in unit.recordings]
         shown = [replay(agent.environment, r, len(r.actions), films.STRIDE) for r in recordings]
-        views = [films.view(film, agent.codec) for film in shown]
+        views = [films.view(film, agent.vision) for film in shown]
         films.write_agent(arguments.video, agent.environment, views)
     report(arguments, played)
     return 0

@@ -9,7 +9,7 @@ from world_models.controller.policy import Sizes
 from world_models.engine.api import Task
 from world_models.evaluation import trials
 from world_models.memory.model import Memory
-from world_models.vision.codec import Codec
+from world_models.vision.model import Vision
 from world_models.worlds import arena
 from world_models.worlds.arena import ArenaPlan
 from world_models.worlds.build import DreamPlan, Plan, RealityPlan
@@ -21,7 +21,7 @@ class Agent:
     """V, M and C of one environment."""
 
     environment: str
-    codec: Codec
+    vision: Vision
     memory: Memory
     controller: Controller
 
@@ -32,12 +32,12 @@ class Agent:
         Raises:
             InputError: one is missing, damaged, of another environment, or they do not fit.
         """
-        codec = Codec.load(vae, environment)
+        vision = Vision.load(vae, environment)
         memory = Memory.load(mdnrnn, environment)
-        memory.check(codec.z_size)
+        memory.check(vision.z_size)
         mind = Controller.load(controller, environment)
-        mind.check(Sizes(codec.z_size, memory.hidden_size, memory.action_size))
-        return cls(environment, codec, memory, mind)
+        mind.check(Sizes(vision.z_size, memory.hidden_size, memory.action_size))
+        return cls(environment, vision, memory, mind)
 
     @property
     def ends_in_dreams(self) -> bool:
@@ -58,7 +58,7 @@ class Agent:
                 num_envs=batch,
                 features=self.controller.spec.features,
                 latent=latent,
-                vae=self.codec.payload(),
+                vae=self.vision.payload(),
                 mdnrnn=self.memory.payload(),
             )
         )

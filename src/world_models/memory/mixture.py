@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from world_models.memory import kernels
-from world_models.memory.cell import has_kernels
+from world_models.fast.memory import mixture_kernels as kernels
+from world_models.fast.memory.cell import has_kernels
 
 LOGSIGMA_MIN = float(kernels.LOGSIGMA_MIN)
 LOGSIGMA_MAX = float(kernels.LOGSIGMA_MAX)

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from world_models.errors import InputError
-from world_models.memory import cell_kernels
+from world_models.fast.memory import cell_kernels
 from world_models.memory.network import MDNRNN, Sizes
 from world_models.memory.precision import as_dtype, choose_precision
 from world_models.storage import artifact, tensors

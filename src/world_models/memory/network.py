@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from world_models.memory.cell import lstm
+from world_models.fast.memory.cell import lstm
 
 
 class Sizes(NamedTuple):

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from world_models.memory import kernels
+from world_models.fast.memory import mixture_kernels as kernels
 from world_models.memory.model import Memory, Workspace
 from world_models.seeding import stream
 

@@ -18,8 +18,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from world_models.engine.devices import DeviceSettings
-from world_models.lanes import open_lanes
-from world_models.memory.bfloat16 import FastMDNRNN, applies
+from world_models.fast.lanes import open_lanes
+from world_models.fast.memory.bfloat16 import FastMDNRNN, applies
 from world_models.memory.data import Batch, Steps, Windows
 from world_models.memory.loss import Losses, losses
 from world_models.memory.network import MDNRNN, Sizes

@@ -15,9 +15,9 @@ from world_models.stages.command import Context, Input, Outputs, Stage, main
 from world_models.storage import artifact, atomic
 from world_models.storage.episodes import EpisodeReader
 from world_models.storage.latents import LatentsWriter
-from world_models.vision.codec import Codec
 from world_models.vision.encode_parameters import EncodeParameters
 from world_models.vision.encoding import LatentStatistics, encode_episodes
+from world_models.vision.model import Vision
 
 
 def run(
@@ -25,16 +25,16 @@ def run(
 ) -> None:
     """Encode the data set; it takes seconds to minutes, so an interrupted run starts anew."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    codec = Codec.load(inputs["vae"].path, context.environment, device)
+    vision = Vision.load(inputs["vae"].path, context.environment, device)
     reader = EpisodeReader(inputs["rollouts"].path)
     for name, given in inputs.items():
         context.tracker.log_input(name, given.path)
-    statistics = LatentStatistics(codec.z_size)
+    statistics = LatentStatistics(vision.z_size)
     metrics: dict[str, Any] = {}
     details = {
-        "z_size": codec.z_size,
+        "z_size": vision.z_size,
         "action_size": reader.action_size,
-        "formulation": codec.formulation,
+        "formulation": vision.formulation,
     }
     with artifact.create(
         outputs.artifact,
@@ -46,7 +46,7 @@ def run(
         details=details,
         upstream=[given.card for given in inputs.values()],
     ) as folder:
-        _encode(codec, reader, parameters.batch_size, LatentsWriter(folder), statistics)
+        _encode(vision, reader, parameters.batch_size, LatentsWriter(folder), statistics)
         metrics |= statistics.metrics()
     with atomic.atomic_folder(outputs.reports) as reports:
         table = pd.DataFrame(statistics.by_dimension())
@@ -55,7 +55,7 @@ def run(
 
 
 def _encode(
-    codec: Codec,
+    vision: Vision,
     reader: EpisodeReader,
     batch_size: int,
     writer: LatentsWriter,
@@ -63,7 +63,7 @@ def _encode(
 ) -> None:
     threads = torch.get_num_threads()
     with progress(reader.frames_total, "encode") as bar, writer:
-        for encoded in encode_episodes(codec, reader, batch_size, threads):
+        for encoded in encode_episodes(vision, reader, batch_size, threads):
             episode = encoded.episode
             writer.add(
                 mu=encoded.mu,

@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 
 from world_models.engine.api import Engine, Task
 from world_models.engine.settings import open_engine
-from world_models.evaluation import figures, films, tables, trials
+from world_models.evaluation import tables, trials
 from world_models.evaluation.agent import Agent
 from world_models.evaluation.parameters import EvaluateParameters
-from world_models.evaluation.replay import Film, replay
 from world_models.evaluation.trials import Played, RandomPlan, Recording, Trial
 from world_models.progress import progress
+from world_models.reports import evaluate as figures
+from world_models.reports import films
+from world_models.reports.replay import Film, replay
 from world_models.seeding import episode_seeds
 from world_models.stages.command import Context, Input, Outputs, Stage, main
 from world_models.storage import atomic
@@ -138,10 +140,10 @@ def _show(
     folder: Path,
 ) -> None:
     where = agent.environment
-    views = [films.view(film, agent.codec) for film in shown]
+    views = [films.view(film, agent.vision) for film in shown]
     for number, seen in enumerate(views, start=1):
         films.write_agent(folder / f"agent-{number}.mp4", where, [seen])
-    dream = films.dreamed(dreams, agent.codec, parameters.video_steps)
+    dream = films.dreamed(dreams, agent.vision, parameters.video_steps)
     films.write_dream(folder, where, views[0], dream)
     films.write_gifs(folder, where, views[0], dream, parameters.gif_steps)
 

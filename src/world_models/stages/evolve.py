@@ -19,14 +19,14 @@ from world_models.engine.settings import open_engine
 from world_models.evolution.history import History
 from world_models.evolution.loop import Best, Evolution, Scores
 from world_models.evolution.parameters import EvolveParameters
-from world_models.evolution.plot import figure
 from world_models.evolution.strategy import Strategy
 from world_models.memory.model import Memory
 from world_models.progress import progress
+from world_models.reports.evolve import figure
 from world_models.seeding import episode_seeds
 from world_models.stages.command import Context, Input, Outputs, Stage, main
 from world_models.storage import artifact, atomic, tensors
-from world_models.vision.codec import Codec
+from world_models.vision.model import Vision
 from world_models.worlds import arena
 from world_models.worlds.arena import ArenaPlan, Bout
 from world_models.worlds.build import DreamPlan, Plan, RealityPlan
@@ -41,13 +41,13 @@ def run(
     parameters: EvolveParameters, inputs: Mapping[str, Input], outputs: Outputs, context: Context
 ) -> None:
     """Evolve C, from where an interrupted run was."""
-    codec = Codec.load(inputs["vae"].path, context.environment)
+    vision = Vision.load(inputs["vae"].path, context.environment)
     memory = Memory.load(inputs["mdnrnn"].path, context.environment)
-    memory.check(codec.z_size)
+    memory.check(vision.z_size)
     spec = controller_spec(context.environment, parameters.features, parameters.hidden)
-    sizes = Sizes(codec.z_size, memory.hidden_size, memory.action_size)
+    sizes = Sizes(vision.z_size, memory.hidden_size, memory.action_size)
     evolution = _resume(parameters, count(spec, sizes), context)
-    world = _world_plan(parameters, context.environment, codec, memory)
+    world = _world_plan(parameters, context.environment, vision, memory)
     with open_engine(context.engine) as engine:
         task = Task(arena.setup, ArenaPlan(world, spec, sizes), arena.work)
         _generations(parameters, evolution, Fitness(engine, task, parameters), context)
@@ -73,7 +73,7 @@ def _resume(parameters: EvolveParameters, size: int, context: Context) -> Evolut
 
 
 def _world_plan(
-    parameters: EvolveParameters, environment: str, codec: Codec, memory: Memory
+    parameters: EvolveParameters, environment: str, vision: Vision, memory: Memory
 ) -> Plan:
     if parameters.world == "dream":
         assert parameters.tau is not None
@@ -92,7 +92,7 @@ def _world_plan(
         num_envs=parameters.batch,
         features=parameters.features,
         latent=parameters.latent,
-        vae=codec.payload(),
+        vae=vision.payload(),
         mdnrnn=memory.payload(),
     )
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from world_models.engine.devices import DeviceSettings
-from world_models.memory import figures, held_out
+from world_models.memory import held_out
 from world_models.memory.data import Steps, split_episodes
 from world_models.memory.model import INITIAL, WEIGHTS, Initial, Memory, state_arrays
 from world_models.memory.network import MDNRNN, Sizes
@@ -21,6 +21,7 @@ from world_models.memory.parameters import MDNRNNParameters
 from world_models.memory.rollout import dream_on
 from world_models.memory.training import Row, steps_done, train, training_precision
 from world_models.progress import progress
+from world_models.reports import mdnrnn as figures
 from world_models.stages.command import Context, Input, Outputs, Stage, main
 from world_models.storage import artifact, atomic, tensors
 from world_models.storage.latents import Latents, LatentsReader

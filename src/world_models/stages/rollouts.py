@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from world_models.engine.api import Task
 from world_models.engine.settings import open_engine
-from world_models.envs import figures
 from world_models.envs.parameters import RolloutsParameters
 from world_models.errors import ParameterError
 from world_models.progress import progress
+from world_models.reports import rollouts as figures
 from world_models.seeding import episode_seeds
 from world_models.stages.command import Context, Input, Outputs, Stage, main
 from world_models.storage import artifact, atomic

@@ -14,14 +14,14 @@ from PIL import Image
 
 from world_models.engine.devices import DeviceSettings
 from world_models.progress import progress
+from world_models.reports import vae as pictures
 from world_models.seeding import stream
 from world_models.stages.command import Context, Input, Outputs, Stage, main
 from world_models.storage import artifact, atomic, tensors
 from world_models.storage.episodes import EpisodeReader
 from world_models.tracking.run import Tracker
-from world_models.vision import pictures
-from world_models.vision.codec import WEIGHTS, Codec, Frames, state_arrays
 from world_models.vision.data import Batch, FrameStream, as_batch, split, spread_frames
+from world_models.vision.model import WEIGHTS, Frames, Vision, state_arrays
 from world_models.vision.parameters import VAEParameters
 from world_models.vision.training import Row, steps_done, train, training_formulation
 
@@ -59,7 +59,7 @@ def run(
         upstream=[given.card for given in inputs.values()],
     ) as draft:
         tensors.save(draft / WEIGHTS, state_arrays(network))
-    _reports(history, Codec(network), held_out.frames.numpy(), parameters.seed, outputs.reports)
+    _reports(history, Vision(network), held_out.frames.numpy(), parameters.seed, outputs.reports)
     atomic.write(outputs.metrics, (json.dumps(metrics, indent=2, sort_keys=True) + "\n").encode())
     context.tracker.log_artifact(outputs.artifact / WEIGHTS, "weights")
 
@@ -86,16 +86,18 @@ def _held_out(parameters: VAEParameters, reader: EpisodeReader, episodes: list[i
     return as_batch(frames, generator.standard_normal((len(frames), parameters.z_size), np.float32))
 
 
-def _reports(history: list[Row], codec: Codec, held_out: Frames, seed: int, reports: Path) -> None:
+def _reports(
+    history: list[Row], vision: Vision, held_out: Frames, seed: int, reports: Path
+) -> None:
     table = pd.DataFrame(history)
     shown = held_out[np.linspace(0, len(held_out) - 1, min(SHOWN, len(held_out))).astype(int)]
-    mu, _ = codec.encode(np.ascontiguousarray(shown))
-    z = stream(seed, "vae samples").standard_normal((SHOWN, codec.z_size), np.float32)
-    samples = codec.decode(z)
+    mu, _ = vision.encode(np.ascontiguousarray(shown))
+    z = stream(seed, "vae samples").standard_normal((SHOWN, vision.z_size), np.float32)
+    samples = vision.decode(z)
     with atomic.atomic_folder(reports) as folder:
         table.to_csv(folder / "curves.csv", index=False)
         pictures.curves(table).savefig(folder / "curves.png", dpi=110, metadata={"Software": None})
-        _save(folder / "reconstructions.png", pictures.pairs(shown, codec.decode(mu)))
+        _save(folder / "reconstructions.png", pictures.pairs(shown, vision.decode(mu)))
         rows = [samples[first : first + 8] for first in range(0, SHOWN, 8)]
         _save(folder / "samples.png", pictures.mosaic(rows))
 

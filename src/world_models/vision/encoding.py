@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from world_models.storage.episodes import Episode, EpisodeReader
-from world_models.vision.codec import Codec
+from world_models.vision.model import Vision
 
 ACTIVE_VARIANCE = 0.01
 """Variance of mu over the data above which a latent dimension counts as active (Burda 2016)."""
@@ -25,7 +25,7 @@ class Encoded(NamedTuple):
 
 
 def encode_episodes(
-    codec: Codec, reader: EpisodeReader, batch_size: int, threads: int
+    vision: Vision, reader: EpisodeReader, batch_size: int, threads: int
 ) -> Iterator[Encoded]:
     """Yield all episodes in order, encoded in batches of ``batch_size`` frames.
 
@@ -36,7 +36,7 @@ def encode_episodes(
     with ThreadPoolExecutor(threads, "encode", torch.set_num_threads, (1,)) as pool:
         waiting: deque[Future[Encoded]] = deque()
         for number in range(len(reader)):
-            waiting.append(pool.submit(_encode, codec, reader, number, batch_size))
+            waiting.append(pool.submit(_encode, vision, reader, number, batch_size))
             if len(waiting) > threads:
                 yield waiting.popleft().result()
         while waiting:
@@ -44,10 +44,10 @@ def encode_episodes(
     torch.set_num_threads(before)
 
 
-def _encode(codec: Codec, reader: EpisodeReader, number: int, batch_size: int) -> Encoded:
+def _encode(vision: Vision, reader: EpisodeReader, number: int, batch_size: int) -> Encoded:
     episode = reader.episode(number)
     parts = [
-        codec.encode(episode.frames[first : first + batch_size])
+        vision.encode(episode.frames[first : first + batch_size])
         for first in range(0, len(episode), batch_size)
     ]
     mu, logvar = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))

@@ -1,6 +1,6 @@
 """V, the paper's convolutional VAE (App. A.1), written as a textbook would.
 
-Everything that runs faster (:mod:`world_models.vision.fast`, :mod:`world_models.vision.subpixel`)
+Everything that runs faster (:mod:`world_models.fast`)
 computes the same function of the same parameters and is tested against this module.
 """
 

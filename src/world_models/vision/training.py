@@ -17,18 +17,18 @@ from filelock import FileLock
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
-from world_models.engine.allocator import keep_memory
 from world_models.engine.devices import DeviceSettings
-from world_models.lanes import open_lanes
+from world_models.fast.allocator import keep_memory
+from world_models.fast.lanes import open_lanes
+from world_models.fast.vision.inference import layers
+from world_models.fast.vision.subpixel import SubpixelVAE
+from world_models.fast.vision.training import FastVAE
 from world_models.storage.scratch import Scratch
 from world_models.vision.capability import Formulation, formulation
 from world_models.vision.data import Batch, FrameStream, as_batch, share
-from world_models.vision.fast import FastVAE
-from world_models.vision.inference import layers
 from world_models.vision.loss import VAELoss, vae_loss
 from world_models.vision.network import VAE, as_images
 from world_models.vision.parameters import VAEParameters
-from world_models.vision.subpixel import SubpixelVAE
 
 CHECKPOINT = "training.pt"
 """Name in the scratch."""

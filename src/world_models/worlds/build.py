@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from world_models.envs.vector import Lockstep
 from world_models.memory.model import Memory
-from world_models.vision.codec import Codec
+from world_models.vision.model import Vision
 from world_models.worlds.dream import Dream
 from world_models.worlds.reality import Latent, Reality
 from world_models.worlds.world import World
@@ -45,7 +45,7 @@ class RealityPlan:
         memory = None if self.features == "z" else Memory.from_arrays(*self.mdnrnn)
         return Reality(
             Lockstep(self.environment, self.num_envs, self.renderer),
-            Codec.from_arrays(*self.vae),
+            Vision.from_arrays(*self.vae),
             memory,
             features=self.features,
             latent=self.latent,

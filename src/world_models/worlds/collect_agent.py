@@ -13,7 +13,7 @@ from world_models.controller.policy import Sizes, policies
 from world_models.engine.api import Task
 from world_models.envs.recorder import Recorder
 from world_models.memory.model import Memory
-from world_models.vision.codec import Codec
+from world_models.vision.model import Vision
 from world_models.worlds import collect
 from world_models.worlds.build import Payload
 from world_models.worlds.collect import Collector, Limits
@@ -66,12 +66,12 @@ def task(
     Raises:
         InputError: an artifact is missing, damaged, or they do not fit each other.
     """
-    codec = Codec.load(paths["vae"], environment)
+    vision = Vision.load(paths["vae"], environment)
     memory = Memory.load(paths["mdnrnn"], environment)
     controller = Controller.load(paths["controller"], environment)
-    memory.check(codec.z_size)
-    controller.check(Sizes(codec.z_size, memory.hidden_size, memory.action_size))
-    parts = (codec.payload(), memory.payload(), controller.payload())
+    memory.check(vision.z_size)
+    controller.check(Sizes(vision.z_size, memory.hidden_size, memory.action_size))
+    parts = (vision.payload(), memory.payload(), controller.payload())
     plan = AgentPlan(environment, renderer, latent, limits, *parts)
     return Task(setup, plan, collect.work)
 
@@ -83,7 +83,7 @@ def setup(plan: AgentPlan) -> Collector:
     recorder = Recorder(plan.environment, LOCKSTEP, plan.renderer)
     world = Reality(
         recorder,
-        Codec.from_arrays(*plan.vae),
+        Vision.from_arrays(*plan.vae),
         None if spec.features == "z" else Memory.from_arrays(*plan.mdnrnn),
         features=spec.features,
         latent=plan.latent,

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from world_models.errors import ParameterError
-from world_models.memory import kernels
+from world_models.fast.memory import mixture_kernels as kernels
 from world_models.memory.model import Memory, Workspace
 from world_models.worlds.dream_noise import DreamNoise
 from world_models.worlds.world import BoolArray, FloatArray, Step

@@ -18,7 +18,7 @@ from world_models.errors import ParameterError
 from world_models.memory.model import Memory
 from world_models.seeding import stream
 from world_models.storage import artifact
-from world_models.vision.codec import Codec
+from world_models.vision.model import Vision
 from world_models.worlds.dream import Dream, Features
 from world_models.worlds.world import CAPS
 
@@ -44,9 +44,9 @@ class _Setting:
         folder = Path(checkpoint)
         self.environment = artifact.open_artifact(folder, "mdnrnn", verify=False).environment
         self.memory = Memory.load(folder)
-        self.codec = Codec.load(Path(vae), self.environment) if vae is not None else None
-        if self.codec is not None:
-            self.memory.check(self.codec.z_size)
+        self.vision = Vision.load(Path(vae), self.environment) if vae is not None else None
+        if self.vision is not None:
+            self.memory.check(self.vision.z_size)
         self.features: Features = "zch" if self.memory.sizes.restart else "zh"
         self.dream = Dream(
             self.memory,
@@ -72,7 +72,7 @@ class _Setting:
     def check_render_mode(self, mode: str | None) -> str | None:
         if mode not in (None, "rgb_array"):
             raise ParameterError(f"render_mode = {mode!r}: a dream is rendered as 'rgb_array'.")
-        if mode is not None and self.codec is None:
+        if mode is not None and self.vision is None:
             raise ParameterError(
                 "A dream is made of z: to see it, name V's checkpoint too, "
                 f"vae='models/{self.environment}/vae'."
@@ -80,8 +80,8 @@ class _Setting:
         return mode
 
     def frames(self, observations: Observation) -> Frame:
-        assert self.codec is not None
-        return self.codec.decode(np.ascontiguousarray(observations[:, : self.memory.z_size]))
+        assert self.vision is not None
+        return self.vision.decode(np.ascontiguousarray(observations[:, : self.memory.z_size]))
 
 
 def episode_seed(seed: int, number: int) -> int:

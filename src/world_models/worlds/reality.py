@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from world_models.envs.vector import Lockstep
 from world_models.memory.model import Memory, MemoryState
 from world_models.seeding import stream
-from world_models.vision.codec import Codec
+from world_models.vision.model import Vision
 from world_models.worlds.world import BoolArray, FloatArray, Step
 
 IntArray = NDArray[np.intp]
@@ -30,7 +30,7 @@ class Reality:
     def __init__(
         self,
         simulators: Lockstep,
-        codec: Codec,
+        vision: Vision,
         memory: Memory | None,
         *,
         features: Literal["z", "zh", "zch"],
@@ -40,20 +40,20 @@ class Reality:
 
         Args:
             simulators: n of them; closed with this world.
-            codec: V.
+            vision: V.
             memory: M; None if C sees z alone.
             features: what C sees, in this order.
             latent: whether z is sampled from V's (mu, logvar), by a stream that depends on the
                 episode's seed alone (the authors' code), or is mu.
         """
         assert (memory is None) == (features == "z"), "M runs if C sees its state, only then"
-        self._simulators, self._codec, self._memory = simulators, codec, memory
+        self._simulators, self._codec, self._memory = simulators, vision, memory
         self._sampled = latent == "sample"
         self.num_envs: int = simulators.num_envs
         space = simulators.single_action_space
         assert isinstance(space, Box)
         self.action_size = space.shape[0]
-        z, h = codec.z_size, memory.hidden_size if memory else 0
+        z, h = vision.z_size, memory.hidden_size if memory else 0
         self.feature_size = z + h * (len(features) - 1)
         # All that C may see of every member stands in one block; z, c and h are views into it.
         self._block = np.zeros((self.num_envs, z + 2 * h), np.float32)

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from world_models.errors import UserError
-from world_models.evaluation import results
+from world_models.reports import results
 
 ROOT = Path(__file__).resolve().parents[3]
 SCORE = {"mean": 686.44, "sd": 97.2, "se": 21.7, "n": 20, "length": 987.5}

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from world_models.evaluation.videos import side_by_side, write_gif, write_mp4
+from world_models.reports.videos import side_by_side, write_gif, write_mp4
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from world_models.lanes import Lanes, open_lanes
-from world_models.memory import bfloat16, cell_kernels, kernels
-from world_models.memory.bfloat16 import FastMDNRNN
+from world_models.fast.lanes import Lanes, open_lanes
+from world_models.fast.memory import bfloat16, cell_kernels
+from world_models.fast.memory import mixture_kernels as kernels
+from world_models.fast.memory.bfloat16 import FastMDNRNN
 from world_models.memory.data import Batch
 from world_models.memory.loss import Counts, Targets, losses
 from world_models.memory.network import MDNRNN, Sizes

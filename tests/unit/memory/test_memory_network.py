@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from world_models.memory import cell
-from world_models.memory.cell import lstm
+from world_models.fast.memory import cell
+from world_models.fast.memory.cell import lstm
 from world_models.memory.network import MDNRNN, Sizes, State
 
 CARRACING = Sizes(32, 3, 256, 5, restart=False, reward_head=False, end_head=False)

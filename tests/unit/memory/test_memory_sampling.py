@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import distributions
 
-from world_models.memory import kernels
+from world_models.fast.memory import mixture_kernels as kernels
 from world_models.memory.mixture import sample, split
 
 Z, K = 7, 5

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from world_models.vision import kernels, winograd3
+from world_models.fast.vision import kernels, winograd3
 
 RNG = np.random.default_rng(0)
 

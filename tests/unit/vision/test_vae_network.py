@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch.distributions import Independent, Normal, kl_divergence
 
-from world_models.lanes import open_lanes
-from world_models.vision import columns, winograd
-from world_models.vision.fast import FastVAE
-from world_models.vision.inference import prepare
-from world_models.vision.layers import Layers
+from world_models.fast.lanes import open_lanes
+from world_models.fast.vision import columns, winograd
+from world_models.fast.vision.inference import prepare
+from world_models.fast.vision.layers import Layers
+from world_models.fast.vision.subpixel import SubpixelVAE
+from world_models.fast.vision.training import FastVAE
 from world_models.vision.loss import vae_loss
 from world_models.vision.network import VAE, as_images, parts
-from world_models.vision.subpixel import SubpixelVAE
 
 
 def frames(n: int, seed: int = 0) -> torch.Tensor:

@@ -17,9 +17,9 @@ from world_models.storage.episodes import EpisodeReader, EpisodeWriter
 from world_models.storage.latents import LatentsReader
 from world_models.storage.scratch import Scratch
 from world_models.tracking.run import Tracker
-from world_models.vision.codec import Codec
 from world_models.vision.encode_parameters import EncodeParameters
 from world_models.vision.encoding import LatentStatistics, encode_episodes
+from world_models.vision.model import Vision
 from world_models.vision.network import VAE
 from world_models.vision.parameters import VAEParameters
 
@@ -70,11 +70,11 @@ def test_both_stages_and_equal_bytes_the_second_time(
 
 def check_latents(root: Path) -> None:
     latents = LatentsReader(root / "latents").load()
-    codec, reader = Codec.load(root / "vae", "carracing"), EpisodeReader(root / "rollouts")
+    vision, reader = Vision.load(root / "vae", "carracing"), EpisodeReader(root / "rollouts")
     assert latents.episodes == len(reader) == 5
     for number in range(5):
         episode, span = reader.episode(number), latents.span(number)
-        mu, logvar = codec.encode(episode.frames)
+        mu, logvar = vision.encode(episode.frames)
         np.testing.assert_allclose(latents.mu[span], mu, atol=1e-5)
         np.testing.assert_allclose(latents.logvar[span], logvar, atol=1e-5)
         np.testing.assert_array_equal(latents.actions[span], episode.actions)
@@ -87,8 +87,8 @@ def check_latents(root: Path) -> None:
 def test_encoding_does_not_depend_on_threads(
     make_data: Callable[[list[int]], EpisodeReader],
 ) -> None:
-    codec, reader = Codec(VAE(8, seed=1)), make_data([30, 5, 21, 17])
-    one, three = (list(encode_episodes(codec, reader, 16, threads)) for threads in (1, 3))
+    vision, reader = Vision(VAE(8, seed=1)), make_data([30, 5, 21, 17])
+    one, three = (list(encode_episodes(vision, reader, 16, threads)) for threads in (1, 3))
     assert [len(part.mu) for part in one] == [30, 5, 21, 17]
     for a, b in zip(one, three, strict=True):
         np.testing.assert_array_equal(a.mu, b.mu)
@@ -98,8 +98,8 @@ def test_encoding_does_not_depend_on_threads(
 def test_statistics_equal_numpy_over_all_frames(
     make_data: Callable[[list[int]], EpisodeReader],
 ) -> None:
-    codec, reader = Codec(VAE(8, seed=1)), make_data([30, 5, 21])
-    statistics, parts = LatentStatistics(8), list(encode_episodes(codec, reader, 16, 1))
+    vision, reader = Vision(VAE(8, seed=1)), make_data([30, 5, 21])
+    statistics, parts = LatentStatistics(8), list(encode_episodes(vision, reader, 16, 1))
     for part in parts:
         statistics.add(part)
     mu = np.concatenate([part.mu for part in parts]).astype(float)

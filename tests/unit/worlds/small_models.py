@@ -5,7 +5,7 @@ import torch
 
 from world_models.memory.model import Initial, Memory
 from world_models.memory.network import MDNRNN, Sizes
-from world_models.vision.codec import Codec
+from world_models.vision.model import Vision
 from world_models.vision.network import VAE
 
 Z, H = 8, 16
@@ -22,7 +22,7 @@ def make_mdnrnn(restart=False):
 
 
 def make_codec():
-    return Codec(make_vae())
+    return Vision(make_vae())
 
 
 def make_memory(restart=False):

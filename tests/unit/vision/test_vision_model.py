@@ -1,4 +1,4 @@
-"""The codec against the network, its files, and what it says of foreign ones."""
+"""The vision against the network, its files, and what it says of foreign ones."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import torch
 
 from world_models.errors import InputError
 from world_models.storage import artifact, tensors
-from world_models.vision.codec import WEIGHTS, Codec, state_arrays
+from world_models.vision.model import WEIGHTS, Vision, state_arrays
 from world_models.vision.network import VAE, as_images
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (11, 64, 64, 3), np.uint8)
@@ -23,53 +23,53 @@ def write(folder: Path, network: VAE, z_size: int, environment: str = "carracing
 
 def test_equals_the_network(tmp_path: Path) -> None:
     network = VAE(32, seed=2)
-    codec = Codec.load(write(tmp_path / "vae", network, 32), "carracing")
-    mu, logvar = codec.encode(FRAMES)
+    vision = Vision.load(write(tmp_path / "vae", network, 32), "carracing")
+    mu, logvar = vision.encode(FRAMES)
     with torch.no_grad():
         expected = [part.numpy() for part in network.encode(as_images(torch.from_numpy(FRAMES)))]
         images = network.decode(torch.from_numpy(mu)).permute(0, 2, 3, 1).numpy()
     assert mu.shape == logvar.shape == (11, 32)
     assert mu.dtype == logvar.dtype == np.float32
-    np.testing.assert_allclose(mu, expected[0], atol=2e-6 if codec.formulation[0] == "w" else 0.02)
+    np.testing.assert_allclose(mu, expected[0], atol=2e-6 if vision.formulation[0] == "w" else 0.02)
     np.testing.assert_allclose(
-        logvar, expected[1], atol=2e-6 if codec.formulation[0] == "w" else 0.02
+        logvar, expected[1], atol=2e-6 if vision.formulation[0] == "w" else 0.02
     )
-    frames = codec.decode(mu)
+    frames = vision.decode(mu)
     assert frames.dtype == np.uint8
     assert frames.shape == FRAMES.shape
-    assert np.abs(frames - 255 * images).max() <= (0.51 if codec.formulation[0] == "w" else 4)
+    assert np.abs(frames - 255 * images).max() <= (0.51 if vision.formulation[0] == "w" else 4)
 
 
 def test_payload_makes_an_equal_codec_and_calls_repeat() -> None:
-    codec = Codec(VAE(8, seed=2))
-    again = Codec.from_arrays(*codec.payload())
+    vision = Vision(VAE(8, seed=2))
+    again = Vision.from_arrays(*vision.payload())
     for a, b, c in zip(
-        codec.encode(FRAMES), again.encode(FRAMES), codec.encode(FRAMES), strict=True
+        vision.encode(FRAMES), again.encode(FRAMES), vision.encode(FRAMES), strict=True
     ):
         np.testing.assert_array_equal(a, b)
         np.testing.assert_array_equal(a, c)
-    z = codec.encode(FRAMES)[0]
-    np.testing.assert_array_equal(codec.decode(z), again.decode(z))
+    z = vision.encode(FRAMES)[0]
+    np.testing.assert_array_equal(vision.decode(z), again.decode(z))
 
 
 def test_results_outlive_the_next_call() -> None:
-    codec = Codec(VAE(8, seed=2))
-    mu, _ = codec.encode(FRAMES[:4])
+    vision = Vision(VAE(8, seed=2))
+    mu, _ = vision.encode(FRAMES[:4])
     kept = mu.copy()
-    codec.encode(FRAMES[4:8])
+    vision.encode(FRAMES[4:8])
     np.testing.assert_array_equal(mu, kept)
 
 
 def test_another_environment_is_refused(tmp_path: Path) -> None:
     folder = write(tmp_path / "vae", VAE(32), 32, "takecover")
     with pytest.raises(InputError, match="takecover"):
-        Codec.load(folder, "carracing")
+        Vision.load(folder, "carracing")
 
 
 def test_another_z_size_is_refused(tmp_path: Path) -> None:
     folder = write(tmp_path / "vae", VAE(16), 32)
     with pytest.raises(InputError, match="z_size 32"):
-        Codec.load(folder, "carracing")
+        Vision.load(folder, "carracing")
 
 
 def test_damaged_weights_are_refused(tmp_path: Path) -> None:
@@ -78,4 +78,4 @@ def test_damaged_weights_are_refused(tmp_path: Path) -> None:
     data[-5] ^= 1
     (folder / WEIGHTS).write_bytes(data)
     with pytest.raises(InputError, match="damaged"):
-        Codec.load(folder, "carracing")
+        Vision.load(folder, "carracing")

@@ -5,8 +5,8 @@ formulation. ``operand`` is the weight in the form that its GEMMs take; ``forwar
 work on one block of images, on the calling thread alone; the gradients of operand and bias are
 added to what is there, so that a caller may cut a batch as it likes. Images are NHWC and
 contiguous, frames uint8 for the first layer, pixels float32 after the last, between them in the
-formulation's own type. Weights are in torch's channels-last format, as
-:class:`world_models.vision.fast.FastVAE` keeps them; weights and their gradients are float32.
+formulation's own type. Weights are in torch's channels-last format;
+weights and their gradients are float32.
 """
 
 import threading
@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from world_models.vision import bfloat16
+from world_models.fast.vision import bfloat16
 
 
 class Sum:

@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from world_models.errors import InputError
+from world_models.fast.vision.inference import prepare
 from world_models.storage import artifact, tensors
 from world_models.vision.capability import formulation
-from world_models.vision.inference import prepare
 from world_models.vision.network import VAE
 
 WEIGHTS = "weights.safetensors"
@@ -21,10 +21,10 @@ Frames = NDArray[np.uint8]
 Latent = NDArray[np.float32]
 
 
-class Codec:
+class Vision:
     """A trained V, for inference: deterministic, and fast at 16 to 64 frames on one thread.
 
-    Threads may share a codec. The formulation follows from the machine's capabilities
+    Threads may share a vision. The formulation follows from the machine's capabilities
     (:mod:`world_models.vision.capability`), so (mu, logvar) are equal to the last bit on machines
     of one kind, and to about 1e-5 (float32) or 1e-2 (bfloat16 units) on others.
     """

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from world_models.memory.compiling import Array, Bits, compiled, f4, inline, u4
+from world_models.fast.memory.compiling import Array, Bits, compiled, f4, inline, u4
 
 LOGSIGMA_MIN, LOGSIGMA_MAX = f4(-8.0), f4(8.0)
 """Bounds of log σ: outside of what a z of unit scale needs, inside of what float32 squares."""

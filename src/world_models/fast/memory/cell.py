@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from world_models.memory import cell_kernels
+from world_models.fast.memory import cell_kernels
 
 CHUNK = 16
 """Steps of the backward pass whose weight gradients are summed by one product: enough for the

@@ -14,8 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from world_models.lanes import Lanes
-from world_models.memory import cell_kernels, kernels
+from world_models.fast.lanes import Lanes
+from world_models.fast.memory import cell_kernels
+from world_models.fast.memory import mixture_kernels as kernels
 from world_models.memory.data import Batch
 from world_models.memory.loss import Losses, scalar_losses
 from world_models.memory.network import MDNRNN, Prediction, Sizes

@@ -2,7 +2,7 @@
 
 Such units multiply so fast, and so evenly over all shapes, that nothing is won by fewer products;
 what counts is that every product, weight gradients included, is a GEMM, and that what moves data
-around it runs in the caches (:mod:`world_models.vision.bfloat16`). A convolution unfolds its input
+around it runs in the caches (``bfloat16.py``). A convolution unfolds its input
 into columns; a transposed convolution folds the columns that its GEMM gives. Their backward passes
 are each other's forward passes.
 """
@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from world_models.vision import bfloat16
-from world_models.vision.bfloat16 import bits
-from world_models.vision.layers import Layers, Sum, channels_last, no_activation, scratch
+from world_models.fast.vision import bfloat16
+from world_models.fast.vision.bfloat16 import bits
+from world_models.fast.vision.layers import Layers, Sum, channels_last, no_activation, scratch
 
 _ZERO = np.float32(0)
 _NONE = np.float32(-np.inf)

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from world_models.evaluation.replay import FPS, HEIGHT, Film
 from world_models.evaluation.trials import Recording
-from world_models.evaluation.videos import Video, side_by_side, write_gif, write_mp4
-from world_models.vision.codec import Codec
+from world_models.reports.replay import FPS, HEIGHT, Film
+from world_models.reports.videos import Video, side_by_side, write_gif, write_mp4
+from world_models.vision.model import Vision
 
 STRIDE, GIF_STRIDE = 2, 4
 """Steps between two pictures, in real time: 25 a second of CarRacing, 12.5 in its GIF."""
 GIF_HEIGHT = 128
-"""Pixels; an mp4 has :data:`~world_models.evaluation.replay.HEIGHT`."""
+"""Pixels; an mp4 has :data:`~world_models.reports.replay.HEIGHT`."""
 CHUNK = 64
 """Frames that V works on at a time."""
 
@@ -37,27 +37,27 @@ class View:
     decoded: Video
 
 
-def view(film: Film, codec: Codec) -> View:
+def view(film: Film, vision: Vision) -> View:
     """Let V see an episode."""
-    mus = [codec.encode(chunk)[0] for chunk in _chunks(film.frames)]
-    return View(film.pictures, film.frames, decode(np.concatenate(mus), codec))
+    mus = [vision.encode(chunk)[0] for chunk in _chunks(film.frames)]
+    return View(film.pictures, film.frames, decode(np.concatenate(mus), vision))
 
 
-def dreamed(recordings: Sequence[Recording], codec: Codec, steps: int) -> Video:
+def dreamed(recordings: Sequence[Recording], vision: Vision, steps: int) -> Video:
     """V's decoding of what M dreamed, one dream after the other, uint8 (n, 64, 64, 3).
 
     Args:
         recordings: of dreams.
-        codec: V.
+        vision: V.
         steps: how many to show at most, every :data:`STRIDE` of them.
     """
     z = np.concatenate([recording.z for recording in recordings])[:steps:STRIDE]
-    return decode(z, codec)
+    return decode(z, vision)
 
 
-def decode(z: NDArray[np.float32], codec: Codec) -> Video:
+def decode(z: NDArray[np.float32], vision: Vision) -> Video:
     """Decode z, float32 (n, Z), in chunks."""
-    return np.concatenate([codec.decode(np.ascontiguousarray(part)) for part in _chunks(z)])
+    return np.concatenate([vision.decode(np.ascontiguousarray(part)) for part in _chunks(z)])
 
 
 def _chunks(array: NDArray[Any]) -> list[NDArray[Any]]:

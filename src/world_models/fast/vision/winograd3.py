@@ -9,12 +9,12 @@ over the same input, so that one transform of it serves all four. Each axis is t
          ⎢0 −1  0  1 0⎥       ⎢ 1/6  1/3  2/3⎥
          ⎣0  2 −1 −2 1⎦       ⎣  0    0    1 ⎦
 
-See :mod:`world_models.vision.kernels` for layouts.
+See :mod:`world_models.fast.vision.kernels` for layouts.
 """
 
 import numpy as np
 
-from world_models.vision.kernels import Array, compiled
+from world_models.fast.vision.kernels import Array, compiled
 
 Number = float | np.float32
 Three = tuple[Number, Number, Number]

@@ -5,18 +5,18 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from world_models.vision import columns, winograd
+from world_models.fast.vision import columns, winograd
+from world_models.fast.vision.layers import Layer, Layers, channels_last
+from world_models.fast.vision.subpixel import SubpixelVAE
 from world_models.vision.capability import Formulation
-from world_models.vision.layers import Layer, Layers, channels_last
 from world_models.vision.network import VAE
-from world_models.vision.subpixel import SubpixelVAE
 
 BLOCK = 16
 """Frames that go through the outer layers together, so that what is between them stays cached."""
 
 
 class Inference(Protocol):
-    """What a codec needs."""
+    """What a vision needs."""
 
     def encode(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Frames uint8 (n, 64, 64, 3) to (mu, logvar), float32 (n, Z)."""
@@ -26,7 +26,7 @@ class Inference(Protocol):
 
 
 class LayeredInference:
-    """A formulation of :mod:`world_models.vision.layers`, layer after layer over blocks."""
+    """A formulation of :mod:`world_models.fast.vision.layers`, layer after layer over blocks."""
 
     def __init__(self, network: VAE, layers: Layers) -> None:
         encoder, decoder = network.encoder, network.decoder

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from world_models.vision.kernels import Array, F, compiled
+from world_models.fast.vision.kernels import Array, F, compiled
 
 Bits = NDArray[np.uint16]
 u32 = np.uint32

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from world_models.vision import kernels, winograd3
-from world_models.vision.layers import (
+from world_models.fast.vision import kernels, winograd3
+from world_models.fast.vision.layers import (
     Layers,
     Sum,
     channels_last,

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from world_models.envs import catalogue
 from world_models.evaluation.trials import Recording
-from world_models.evaluation.videos import scale
+from world_models.reports.videos import scale
 
 Pictures = NDArray[np.uint8]
 

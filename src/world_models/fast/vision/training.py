@@ -1,7 +1,7 @@
 """V at the speed of a CPU: the textbook's function, each layer in the form that suits the machine.
 
-Without bfloat16 units the layers are those of :mod:`world_models.vision.winograd` (float32, fewer
-products), with them those of :mod:`world_models.vision.columns` (bfloat16, plain GEMMs). In both
+Without bfloat16 units the layers are those of ``winograd.py`` (float32, fewer
+products), with them those of ``columns.py`` (bfloat16, plain GEMMs). In both
 the first transposed convolution is a linear layer, since its input is one pixel. What is before
 and after the convolutions stays in float32. Measurements stand in docs/performance.md.
 
@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 
-from world_models.lanes import Lanes
-from world_models.vision.layers import Layer, Layers, Sum, channels_last
+from world_models.fast.lanes import Lanes
+from world_models.fast.vision.layers import Layer, Layers, Sum, channels_last
 from world_models.vision.network import VAE
 
 Module = nn.Conv2d | nn.ConvTranspose2d

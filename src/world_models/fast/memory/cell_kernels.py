@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from world_models.memory.compiling import Array, Bits, compiled, f4, inline, u4
+from world_models.fast.memory.compiling import Array, Bits, compiled, f4, inline, u4
 
 
 @inline

@@ -1,0 +1,1 @@
+"""How V and M run near the hardware's speed. Delete this folder: all still runs, slower."""

@@ -1,0 +1,1 @@
+"""V's accelerated formulations."""

@@ -1,0 +1,1 @@
+"""Pictures, videos and tables, drawn from stored numbers. They can change no artifact."""
