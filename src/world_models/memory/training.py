@@ -17,7 +17,7 @@ from filelock import FileLock
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
-from world_models.engine.devices import DeviceSettings
+from world_models.devices import DeviceSettings
 from world_models.fast.lanes import open_lanes
 from world_models.fast.memory.bfloat16 import FastMDNRNN, applies
 from world_models.memory.data import Batch, Steps, Windows

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from world_models.engine.devices import DeviceSettings
+from world_models.devices import DeviceSettings
 from world_models.memory import held_out
 from world_models.memory.data import Steps, split_episodes
 from world_models.memory.model import INITIAL, WEIGHTS, Initial, Memory, state_arrays

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from world_models.engine.devices import DeviceSettings
+from world_models.devices import DeviceSettings
 from world_models.progress import progress
 from world_models.reports import vae as pictures
 from world_models.seeding import stream

@@ -17,7 +17,7 @@ from filelock import FileLock
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
-from world_models.engine.devices import DeviceSettings
+from world_models.devices import DeviceSettings
 from world_models.fast.allocator import keep_memory
 from world_models.fast.lanes import open_lanes
 from world_models.fast.vision.inference import layers

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from world_models.engine.devices import DeviceSettings
+from world_models.devices import DeviceSettings
 from world_models.memory import training
 from world_models.memory.data import Steps
 from world_models.memory.network import Sizes

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from world_models.engine.devices import DeviceSettings
+from world_models.devices import DeviceSettings
 from world_models.storage.episodes import EpisodeReader
 from world_models.vision.data import FrameStream, as_batch, spread_frames
 from world_models.vision.network import VAE

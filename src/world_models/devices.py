@@ -1,0 +1,112 @@
+"""The device that V and M run on: execution settings from the environment, and what it can do.
+
+Which device computes changes the last bits of a result, so it stands in the artifact's card and in
+the fingerprint of the state that a stage resumes from.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from world_models.errors import UserError
+
+Device = Literal["cpu", "cuda", "mps"]
+"""torch's names of the kinds of device that are supported."""
+DEVICES: tuple[Device, ...] = ("cpu", "cuda", "mps")
+ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
+"""What ``WORLD_MODELS_ACCELERATOR`` may be."""
+
+
+@dataclass(frozen=True)
+class DeviceSettings:
+    """Where V and M are trained, and where frames are encoded.
+
+    The batch of a gradient step is the same on any number of devices.
+
+    Attributes:
+        accelerator: one of :data:`ACCELERATORS`.
+        devices: number of devices on each machine; on a CPU, of processes.
+        num_nodes: number of machines.
+        strategy: Lightning's name of the way to spread over devices, such as ``ddp_spawn``.
+    """
+
+    accelerator: str = "auto"
+    devices: int = 1
+    num_nodes: int = 1
+    strategy: str = "auto"
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "DeviceSettings":
+        """Read ``WORLD_MODELS_ACCELERATOR`` (default: auto), ``WORLD_MODELS_DEVICES`` (1),
+        ``WORLD_MODELS_NODES`` (1) and ``WORLD_MODELS_STRATEGY`` (auto).
+
+        Raises:
+            UserError: the accelerator is unknown, or a number is not one or is below 1.
+        """  # noqa: D205
+        accelerator = environment.get("WORLD_MODELS_ACCELERATOR") or "auto"
+        if accelerator not in ACCELERATORS:
+            raise UserError(
+                f"WORLD_MODELS_ACCELERATOR = {accelerator!r}: give one of "
+                f"{', '.join(ACCELERATORS)}, or unset it for auto."
+            )
+        return cls(
+            accelerator=accelerator,
+            devices=_count(environment, "WORLD_MODELS_DEVICES"),
+            num_nodes=_count(environment, "WORLD_MODELS_NODES"),
+            strategy=environment.get("WORLD_MODELS_STRATEGY") or "auto",
+        )
+
+    @property
+    def device(self) -> Device:
+        """The kind of device that :attr:`accelerator` means on this machine.
+
+        ``auto`` takes a CUDA GPU if there is one, else the CPU. Apple's GPU (``mps``) has to be
+        asked for: nobody has measured this project on one.
+
+        Raises:
+            UserError: the device that is asked for is not there.
+        """
+        if self.accelerator == "auto":
+            return "cuda" if is_available("cuda") else "cpu"
+        wanted = ("cuda", "mps") if self.accelerator == "gpu" else (self.accelerator,)
+        for device in DEVICES:
+            if device in wanted and is_available(device):
+                return device
+        found = ", ".join(device for device in DEVICES if is_available(device))
+        raise UserError(
+            f"WORLD_MODELS_ACCELERATOR = {self.accelerator!r}: torch {torch.__version__} finds no "
+            f"such device on this machine. It finds {found}."
+        )
+
+
+def is_available(device: Device) -> bool:
+    """Whether torch can compute on this kind of device here."""
+    if device == "cuda":
+        return torch.cuda.is_available()
+    return device == "cpu" or torch.backends.mps.is_available()
+
+
+def multiplies_bfloat16(device: Device) -> bool:
+    """Whether the hardware itself multiplies matrices in bfloat16.
+
+    A CPU does so with AMX or AVX-512 BF16; without them bfloat16 is slower than float32. Apple's
+    GPU is taken not to.
+    """
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return device == "cpu" and _cpu_multiplies_bfloat16()
+
+
+def _cpu_multiplies_bfloat16() -> bool:
+    amx = getattr(torch.cpu, "_is_amx_tile_supported", bool)()
+    return bool(amx or getattr(torch.cpu, "_is_avx512_bf16_supported", bool)())
+
+
+def _count(environment: Mapping[str, str], key: str) -> int:
+    text = environment.get(key) or "1"
+    if not text.isdecimal() or int(text) < 1:
+        raise UserError(f"{key} = {text!r}: give a whole number from 1, or unset it for 1.")
+    return int(text)
