@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from gymnasium.envs.box2d import car_racing
 
-from world_models.controller.policy import Sizes, controller_spec, count, policies
+from world_models.controller.policy import ControllerSpec, Sizes, count, policies
 from world_models.engine.api import Engine, Task
 from world_models.engine.processes import ProcessEngine
 from world_models.engine.settings import EngineSettings, usable_cores
-from world_models.envs.carracing.simulator import create
+from world_models.envs.carracing.simulator import CarRacing
+from world_models.envs.carracing.specification import SPECIFICATION
 from world_models.memory.model import Initial, Memory
 from world_models.memory.network import MDNRNN
 from world_models.memory.network import Sizes as MemorySizes
@@ -28,7 +29,8 @@ from world_models.worlds import arena
 from world_models.worlds.arena import ArenaPlan, Bout
 from world_models.worlds.build import RealityPlan
 
-SPEC, SIZES = controller_spec("carracing", "zh", 0), Sizes(32, 256, 3)
+SPEC, SIZES = ControllerSpec("zh", 0, SPECIFICATION.bias), Sizes(32, 256, 3)
+SQUASH = SPECIFICATION.actions.squash
 BATCH, STEPS, ROUNDS = 32, 250, 4
 
 
@@ -71,10 +73,10 @@ def physics(state: None, seed: int) -> tuple[int, float]:
 @torch.no_grad()
 def plain(state: None, seed: int) -> tuple[int, float]:
     """One genuine environment, textbook networks, a step at a time."""
-    env, (vae, _) = create("gymnasium"), networks()
+    env, (vae, _) = CarRacing("genuine"), networks()
     vae.eval()
     cell = torch.nn.LSTMCell(35, 256)
-    act = policies(SPEC, SIZES, np.zeros(count(SPEC, SIZES)))
+    act = policies(SPEC, SIZES, np.zeros(count(SPEC, SIZES)), SQUASH)
     steps = STEPS // 2
     start = time.process_time()
     frame, _ = env.reset(seed=seed)
@@ -117,7 +119,7 @@ def arena_plan(batch: int = BATCH) -> ArenaPlan:
     first = np.zeros((1, SIZES.z), np.float32)
     weights = Memory(rnn, Initial(first, first)).payload()
     world = RealityPlan("carracing", "fast", batch, "zh", "sample", Vision(vae).payload(), weights)
-    return ArenaPlan(world, SPEC, SIZES)
+    return ArenaPlan(world, SPEC, SIZES, SQUASH)
 
 
 def memory(state: Any, unit: int) -> float:

@@ -18,9 +18,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from world_models.controller.policy import Sizes, controller_spec, count
+from world_models.controller.policy import ControllerSpec, Sizes, count
 from world_models.engine.api import Task
 from world_models.engine.settings import EngineSettings, open_engine
+from world_models.envs.carracing.specification import SPECIFICATION
 from world_models.evolution.strategy import Strategy, Variant
 from world_models.memory.model import Memory
 from world_models.seeding import episode_seeds
@@ -92,10 +93,10 @@ class Run:
 def run(models: Models, unit: Run) -> list[dict[str, Any]]:
     """One evolution on one core; a row for each validation."""
     s = unit.setting
-    spec = controller_spec("carracing", s.features, s.hidden)
+    spec = ControllerSpec(s.features, s.hidden, SPECIFICATION.bias)
     sizes = Sizes(models.vae[1]["z_size"], models.mdnrnn[1]["hidden_size"], 3)
     world = RealityPlan("carracing", "fast", BATCH, s.features, s.latent, models.vae, models.mdnrnn)
-    state = arena.setup(ArenaPlan(world, spec, sizes))
+    state = arena.setup(ArenaPlan(world, spec, sizes, SPECIFICATION.actions.squash))
     strategy = Strategy(
         np.zeros(count(spec, sizes)),
         sigma=s.sigma,

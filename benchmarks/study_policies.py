@@ -8,6 +8,7 @@ import sys
 import numpy as np
 from gymnasium.envs.box2d.car_racing import CarRacing
 
+from world_models.envs.carracing.specification import SPECIFICATION
 from world_models.envs.policies import make_policy
 from world_models.seeding import episode_seeds, stream
 
@@ -31,7 +32,7 @@ class Blind(CarRacing):
 
 def episode(env: Blind, behaviour: str, hold: tuple[int, int], seed: int) -> dict[str, float]:
     """What one episode saw."""
-    policy = make_policy(behaviour, "carracing", stream(seed, "random policy"), hold)
+    policy = make_policy(behaviour, SPECIFICATION, stream(seed, "random policy"), hold)
     env.reset(seed=seed)
     speeds, off, spin, reward = [], [], [], 0.0
     for _ in range(STEPS):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from world_models.experiment import Experiment, Pipeline, leaves, merged
+from world_models.experiment import Pipeline, leaves, merged
 from world_models.schema import read_yaml
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,7 +32,7 @@ def page() -> str:
 
 
 def _section(stage: str, profiles: dict[str, Any]) -> Iterator[str]:
-    schema = Experiment.model_json_schema()["$defs"]
+    schema = Pipeline.model_json_schema()["$defs"]
     model = Pipeline.model_fields[stage].annotation
     assert model is not None
     yield f"## {stage}\n"
@@ -48,9 +48,9 @@ def _section(stage: str, profiles: dict[str, Any]) -> Iterator[str]:
 
 
 def _values(profile: dict[str, Any], stage: str, key: str) -> str:
-    shown = [dict(leaves(profile[e][stage])).get(key, "") for e in Experiment.model_fields]
+    shown = [dict(leaves(profile[e][stage])).get(key, "") for e in profile]
     text = [("none" if value is None else f"{value}") for value in shown]
-    return text[0] if text[0] == text[1] else " / ".join(text)
+    return text[0] if len(set(text)) == 1 else " / ".join(text)
 
 
 def _allowed(field: dict[str, Any]) -> str:

@@ -12,21 +12,10 @@
        ↓
     evaluate   scores in the genuine simulator, on seeds that nothing else used
 
-Importing this package registers the environments by string entry points, and imports nothing heavy.
+Importing this package registers the environments with Gymnasium, and imports nothing heavy.
 """
 
-import gymnasium
+from importlib import import_module
 
-gymnasium.register(
-    id="WorldModels/CarRacing-v3",
-    entry_point="world_models.envs.carracing.simulator:CarRacing",
-)
-gymnasium.register(
-    id="WorldModels/TakeCover-v1",
-    entry_point="world_models.envs.takecover.simulator:TakeCover",
-)
-gymnasium.register(
-    id="WorldModels/Dream-v0",
-    entry_point="world_models.worlds.dream_env:DreamEnv",
-    vector_entry_point="world_models.worlds.dream_env:DreamVectorEnv",
-)
+# By name: which environments there are changes no result, so that no stage depends on it.
+import_module("world_models.envs.registration").register()

@@ -9,17 +9,17 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+from world_models.envs import catalogue
 from world_models.errors import Interrupted, UserError
 
-ENVIRONMENTS = ("carracing", "takecover")
 EXAMPLES = """examples:
-  world-models describe carracing             the networks, part by part
-  world-models watch carracing --video drive.mp4
-  world-models dream takecover --tau 1.3 --episodes 20 --json
+  world-models describe ENV                   the networks, part by part
+  world-models watch ENV --video agent.mp4
+  world-models dream ENV --tau 1.3 --episodes 20 --json
   world-models profile smoke                  merge configs/smoke.yaml into params.yaml
   world-models doctor                         what is missing, and how to get it
 
-The pipeline itself is DVC's: dvc repro, dvc exp run -S carracing.vae.learning_rate=3e-4."""
+The pipeline itself is DVC's: dvc repro, dvc exp run -S ENV.vae.learning_rate=3e-4."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -45,13 +45,13 @@ def _describe(p: argparse.ArgumentParser) -> None:
         "Builds V, M and C and counts their weights part by part. Sizes are those of params.yaml "
         "where there is one, else the paper's."
     )
-    p.add_argument("environment", choices=ENVIRONMENTS)
+    p.add_argument("environment", choices=catalogue.names())
     p.add_argument("--params", type=Path, default=Path("params.yaml"), metavar="FILE")
     _json(p)
 
 
 def _agent(p: argparse.ArgumentParser) -> None:
-    p.add_argument("environment", choices=ENVIRONMENTS)
+    p.add_argument("environment", choices=catalogue.names())
     p.add_argument("--episodes", type=_positive, default=1, metavar="N", help="default 1")
     p.add_argument("--seed", type=_seed, default=1, metavar="S", help="of the first; default 1")
     p.add_argument("--video", type=Path, metavar="FILE", help="write an .mp4 or a .gif")
@@ -64,11 +64,11 @@ def _watch(p: argparse.ArgumentParser) -> None:
         "Lets the trained agent play in the real environment, from any seed: episode i has seed "
         "S + i. The video shows the game, V's view of it, and V's reconstruction."
     )
-    p.epilog = "example: world-models watch takecover --episodes 5 --seed 100 --json"
+    p.epilog = "example: world-models watch ENV --episodes 5 --seed 100 --json"
     _agent(p)
     p.add_argument(
         "--renderer",
-        choices=("genuine", "fast", "gymnasium"),
+        choices=(catalogue.GENUINE, catalogue.FAST),
         default="genuine",
         help="what the agent sees: the simulator's own frames (default), or the fast ones",
     )
@@ -78,7 +78,7 @@ def _dream(p: argparse.ArgumentParser) -> None:
     p.description = (
         "Lets the trained agent play in M's dream. The video is V's decoding of what M dreams."
     )
-    p.epilog = "example: world-models dream takecover --tau 1.3 --video dream.mp4"
+    p.epilog = "example: world-models dream ENV --tau 1.3 --video dream.mp4"
     _agent(p)
     p.add_argument(
         "--tau", type=_temperature, default=1.0, metavar="T", help="temperature; default 1"

@@ -1,4 +1,4 @@
-"""The whole experiment: every parameter of both pipelines, checked before any work starts.
+"""The whole experiment: every parameter of every environment, checked before any work starts.
 
 Stages read only their own slice; this module is for people and for ``make``: it validates
 ``params.yaml`` with all profiles, and merges a profile into it.
@@ -13,6 +13,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from world_models.envs import catalogue
 from world_models.envs.parameters import RolloutsParameters
 from world_models.errors import ParameterError, UserError
 from world_models.evaluation.parameters import EvaluateParameters
@@ -37,11 +38,8 @@ class Pipeline(Parameters):
     evaluate: EvaluateParameters
 
 
-class Experiment(Parameters):
-    """All of ``params.yaml``."""
-
-    carracing: Pipeline
-    takecover: Pipeline
+Experiment = dict[str, Pipeline]
+"""All of ``params.yaml``: a pipeline for each environment that it names."""
 
 
 def check(params: Path, profiles: Path) -> Experiment:
@@ -59,11 +57,28 @@ def check(params: Path, profiles: Path) -> Experiment:
 
 
 def _validate(values: Mapping[str, Any], source: str) -> Experiment:
-    try:
-        return validate(Experiment, values, "")
-    except ParameterError as error:
-        lines = [f"{source}: {line.lstrip('.')}" for line in str(error).splitlines()]
-        raise ParameterError("\n".join(lines)) from None
+    """Every environment's parameters, or one error that lists the faults of all."""
+    experiment, faults = {}, []
+    for environment, pipeline in values.items():
+        try:
+            experiment[environment] = _environment(environment, pipeline)
+        except ParameterError as error:
+            faults += str(error).splitlines()
+    if faults:
+        raise ParameterError("\n".join(f"{source}: {line}" for line in faults))
+    return experiment
+
+
+def _environment(name: str, values: object) -> Pipeline:
+    """One environment's parameters, checked against its specification too."""
+    cap = catalogue.specification(name).cap
+    pipeline = validate(Pipeline, values, name)
+    if pipeline.rollouts.max_steps > cap:
+        raise ParameterError(
+            f"{name}.rollouts.max_steps = {pipeline.rollouts.max_steps}: an episode has {cap} "
+            "steps at most."
+        )
+    return pipeline
 
 
 def merged(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:

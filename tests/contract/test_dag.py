@@ -7,12 +7,12 @@ import pytest
 
 import dag
 from closure import closure, path_of
-from world_models.experiment import Experiment, Pipeline
+from world_models.experiment import Pipeline
 from world_models.schema import read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = tuple(Pipeline.model_fields)
-ENVIRONMENTS = tuple(Experiment.model_fields)
+ENVIRONMENTS = tuple(read_yaml(ROOT / "params.yaml"))
 
 
 @pytest.fixture(scope="module")

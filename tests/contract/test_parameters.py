@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from world_models.errors import ParameterError
-from world_models.experiment import Experiment, apply_profile, check, leaves, merged
+from world_models.experiment import Pipeline, apply_profile, check, leaves, merged
 from world_models.schema import read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,7 +47,7 @@ def test_every_profile_sets_the_same_keys_so_that_switching_is_reversible():
 
 
 def test_schemas_hold_no_defaults_and_describe_every_key():
-    for name, model in Experiment.model_json_schema()["$defs"].items():
+    for name, model in Pipeline.model_json_schema()["$defs"].items():
         properties = model.get("properties", {})
         assert set(model.get("required", [])) == set(properties), name
         for key, field in properties.items():
@@ -56,7 +56,7 @@ def test_schemas_hold_no_defaults_and_describe_every_key():
 
 
 def test_every_stage_has_its_own_seed():
-    for pipeline in (Experiment.model_validate(read_yaml(PARAMS)).model_dump()).values():
+    for pipeline in read_yaml(PARAMS).values():
         assert all(isinstance(stage["seed"], int) for stage in pipeline.values())
 
 
@@ -107,9 +107,21 @@ def test_a_fault_in_any_profile_is_one_clear_line(workspace, overlay, message):
 
 
 def test_missing_key_is_named(workspace):
-    (workspace / "params.yaml").write_text("carracing: {}\n")
-    with pytest.raises(ParameterError, match=r"takecover: missing"):
+    edit(workspace / "params.yaml", "    kl_tolerance: 0.5\n", "")
+    with pytest.raises(ParameterError, match=r"carracing\.vae\.kl_tolerance: missing"):
         check(workspace / "params.yaml", workspace / "configs")
+
+
+def test_an_unknown_environment_is_one_clear_line(workspace):
+    (workspace / "params.yaml").write_text("boxing: {}\n")
+    with pytest.raises(ParameterError, match=r"no environment 'boxing'. Known: .*carracing"):
+        check(workspace / "params.yaml", workspace / "none")
+
+
+def test_no_episode_is_longer_than_the_cap(workspace):
+    edit(workspace / "params.yaml", "max_steps: 600", "max_steps: 1001")
+    with pytest.raises(ParameterError, match=r"carracing\.rollouts\.max_steps = 1001: .*1000"):
+        check(workspace / "params.yaml", workspace / "none")
 
 
 def test_stage_stops_before_any_work_for_a_fault_elsewhere(workspace):

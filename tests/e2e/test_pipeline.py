@@ -2,18 +2,19 @@
 
 import json
 import subprocess
+from pathlib import Path
 
 import pandas as pd
 import pytest
 from mlflow.tracking import MlflowClient
 
 import dag
-from world_models.experiment import Experiment, Pipeline, leaves
+from world_models.experiment import Pipeline, leaves
 from world_models.schema import read_yaml
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
 STAGES = tuple(Pipeline.model_fields)
-ENVIRONMENTS = tuple(Experiment.model_fields)
+ENVIRONMENTS = tuple(read_yaml(Path(__file__).parents[2] / "params.yaml"))
 NODES = [f"{stage}@{environment}" for environment in ENVIRONMENTS for stage in STAGES]
 
 

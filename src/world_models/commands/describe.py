@@ -9,14 +9,13 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import nn
 
+from world_models.controller.policy import ControllerSpec, count, feature_size, layer_sizes
 from world_models.controller.policy import Sizes as ControllerSizes
-from world_models.controller.policy import controller_spec, count, feature_size, layer_sizes
+from world_models.envs import catalogue
 from world_models.errors import ParameterError
 from world_models.memory.network import MDNRNN, Sizes
 from world_models.schema import read_yaml
 from world_models.vision.network import VAE
-
-ACTIONS = {"carracing": 3, "takecover": 1}
 
 
 class Shape(NamedTuple):
@@ -27,36 +26,45 @@ class Shape(NamedTuple):
     hidden: int
 
 
-PAPER = {
-    "carracing": Shape(Sizes(32, 3, 256, 5, False, False, False), "zh", 0),  # noqa: FBT003
-    "takecover": Shape(Sizes(64, 1, 512, 5, True, False, False), "zch", 0),  # noqa: FBT003
-}
-
-
 def run(arguments: Namespace) -> int:
     """Print the networks."""
     environment, params = arguments.environment, arguments.params
-    paper = PAPER[environment]
-    shape = _configured(environment, params) if params.exists() else paper
+    paper = _paper(environment)
+    shape = _configured(environment, params) if params.exists() or paper is None else paper
+    original = networks(environment, paper) if paper else {}
     description = {
         "environment": environment,
         "sizes": str(params) if params.exists() else "paper",
         "networks": networks(environment, shape),
-        "paper": {name: net["parameters"] for name, net in networks(environment, paper).items()},
+        "paper": {name: net["parameters"] for name, net in original.items()},
     }
     print(json.dumps(description, indent=2) if arguments.json else "\n".join(_lines(description)))
     return 0
+
+
+def _paper(environment: str) -> Shape | None:
+    """Sizes in the paper, None for an environment that it does not have."""
+    about = catalogue.specification(environment)
+    p, actions = about.paper_sizes, about.actions.size
+    if p is None:
+        return None
+    sizes = Sizes(p.z, actions, p.hidden, p.mixtures, p.restart, reward_head=False, end_head=False)
+    return Shape(sizes, p.features, 0)
 
 
 def _configured(environment: str, params: Path) -> Shape:
     try:
         mine = read_yaml(params)[environment]
         m, c = mine["mdnrnn"], mine["evolve"]
-        sizes = (mine["vae"]["z_size"], ACTIONS[environment], m["hidden_size"], m["mixtures"])
+        sizes = (mine["vae"]["z_size"], _actions(environment), m["hidden_size"], m["mixtures"])
         memory = Sizes(*sizes, m["restart"], m["reward_head"], m["end_head"])
         return Shape(memory, c["features"], c["hidden"])
     except (KeyError, TypeError) as error:
         raise ParameterError(f"{params} lacks a size of {environment}: {error}.") from None
+
+
+def _actions(environment: str) -> int:
+    return catalogue.specification(environment).actions.size
 
 
 def networks(environment: str, shape: Shape) -> dict[str, Any]:
@@ -90,9 +98,10 @@ def _memory_parts(m: MDNRNN) -> dict[str, dict[str, list[int]]]:
 
 
 def _controller(environment: str, shape: Shape) -> dict[str, Any]:
-    spec = controller_spec(environment, shape.features, shape.hidden)
+    bias = catalogue.specification(environment).bias
+    spec = ControllerSpec(shape.features, shape.hidden, bias)
     hidden = 0 if shape.features == "z" else shape.memory.hidden_size
-    sizes = ControllerSizes(shape.memory.z_size, hidden, ACTIONS[environment])
+    sizes = ControllerSizes(shape.memory.z_size, hidden, _actions(environment))
     tensors: dict[str, list[int]] = {}
     for number, (inputs, outputs) in enumerate(layer_sizes(spec, sizes), start=1):
         tensors[f"layer{number}.weight"] = [outputs, inputs]
@@ -116,13 +125,18 @@ def _network(parts: Mapping[str, Mapping[str, list[int]]]) -> dict[str, Any]:
     return {"parameters": total, "parts": counted}
 
 
+def _compared(mine: int, paper: int | None) -> str:
+    if paper is None:
+        return ""
+    return " (the paper's)" if paper == mine else f" (the paper's has {paper:,})"
+
+
 def _lines(description: Mapping[str, Any]) -> Iterable[str]:
     yield f"{description['environment']}, sizes of {description['sizes']}"
     for name, net in description["networks"].items():
-        paper = description["paper"][name]
-        note = "the paper's" if paper == net["parameters"] else f"the paper's has {paper:,}"
         yield ""
-        yield f"{name}  {net['parameters']:,} parameters ({note})"
+        note = _compared(net["parameters"], description["paper"].get(name))
+        yield f"{name}  {net['parameters']:,} parameters{note}"
         for part, content in net["parts"].items():
             yield f"  {part:24}{content['parameters']:>12,}"
             for tensor, shape in content["tensors"].items():

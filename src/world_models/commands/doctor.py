@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from world_models.engine.settings import usable_cores
+from world_models.envs import catalogue
 from world_models.storage.scratch import find_root
 
 PACKAGES = (
@@ -120,13 +121,11 @@ def _tools() -> Iterator[Finding]:
 
 
 def _simulators() -> Iterator[Finding]:
-    cures = {
-        "carracing": 'pip install swig "gymnasium[box2d]"',
-        "takecover": "pip install vizdoom; see https://vizdoom.farama.org",
-    }
-    for environment, cure in cures.items():
-        for renderer in ("fast", "genuine"):
-            yield _probe(f"{environment} ({renderer})", START, cure, environment, renderer)
+    for environment in catalogue.names():
+        about = catalogue.specification(environment)
+        for renderer in about.renderers:
+            name = f"{environment} ({renderer})"
+            yield _probe(name, START, about.install, environment, renderer)
 
 
 def _probe(what: str, code: str, cure: str = "make setup", *arguments: str) -> Finding:

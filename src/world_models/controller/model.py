@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from world_models.controller.policy import ControllerSpec, Policies, Sizes, policies
+from world_models.controller.policy import ControllerSpec, Policies, Sizes, Squash, policies
 from world_models.errors import InputError
 from world_models.storage import artifact, tensors
 
@@ -79,6 +79,6 @@ class Controller:
                 "evolve it again with the present V and M (the stage evolve)."
             )
 
-    def policy(self) -> Policies:
-        """C as a function of features (m, F) to actions (m, A)."""
-        return policies(self.spec, self.sizes, self.theta)
+    def policy(self, squash: Squash) -> Policies:
+        """C as a function of features (m, F) to actions (m, A); see :func:`policies`."""
+        return policies(self.spec, self.sizes, self.theta, squash)

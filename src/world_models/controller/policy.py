@@ -3,6 +3,7 @@
 C has no state of its own: what it remembers is M's h, which the world hands to it as a feature.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
@@ -16,7 +17,8 @@ FloatArray = NDArray[np.float32]
 Features = Literal["z", "zh", "zch"]
 """What C sees: z; z and M's hidden state h; z, M's cell state c and h (Doom, in this order)."""
 
-Squash = Literal["drive", "tanh"]
+Squash = Callable[[FloatArray], FloatArray]
+"""Outputs of C to actions, float32 (..., A); which one, the environment's specification says."""
 
 
 class Sizes(NamedTuple):
@@ -35,13 +37,11 @@ class ControllerSpec:
     Attributes:
         features: what C sees.
         hidden: units of the hidden tanh layer; 0 for the paper's linear C.
-        squash: how outputs become actions: ``drive`` (CarRacing) or ``tanh``.
         bias: whether the layers have biases; the paper's Doom controller has none.
     """
 
     features: Features
     hidden: int
-    squash: Squash
     bias: bool
 
     def __post_init__(self) -> None:
@@ -62,13 +62,6 @@ class ControllerSpec:
         return self.features != "z"
 
 
-def controller_spec(environment: str, features: Features, hidden: int) -> ControllerSpec:
-    """The paper's C for an environment: CarRacing with bias, Doom without (App. A.3)."""
-    if environment == "carracing":
-        return ControllerSpec(features, hidden, squash="drive", bias=True)
-    return ControllerSpec(features, hidden, squash="tanh", bias=False)
-
-
 def feature_size(features: Features, sizes: Sizes) -> int:
     """Length of one feature vector."""
     return sizes.z + sizes.h * (len(features) - 1)
@@ -83,21 +76,8 @@ def layer_sizes(spec: ControllerSpec, sizes: Sizes) -> list[tuple[int, int]]:
 
 
 def count(spec: ControllerSpec, sizes: Sizes) -> int:
-    """Length P of theta: 867 for the paper's CarRacing controller, 1,088 for Doom's."""
+    """Length P of theta: 867 for the paper's controller of the car, 1,088 for Doom's."""
     return sum((n + spec.bias) * m for n, m in layer_sizes(spec, sizes))
-
-
-def squash(raw: FloatArray, kind: Squash) -> FloatArray:
-    """Outputs to actions, float32, same shape (..., A).
-
-    ``tanh`` gives (−1, 1). ``drive`` is CarRacing's: steering tanh(a), gas (tanh(a) + 1) / 2 and
-    brake clip(tanh(a), 0, 1), so that outputs of 0 are half throttle without brake (App. A.4).
-    """
-    actions = np.tanh(raw)
-    if kind == "drive":
-        actions[..., 1] = (actions[..., 1] + 1) / 2
-        np.clip(actions[..., 2], 0, 1, out=actions[..., 2])
-    return actions
 
 
 @dataclass(frozen=True)
@@ -112,6 +92,7 @@ class Policies:
     """For each layer, float32 (k, inputs, outputs)."""
     biases: tuple[FloatArray, ...]
     """For each layer, float32 (k, 1, outputs); zeros where the spec has no bias."""
+    squash: Squash
 
     def __call__(self, features: FloatArray) -> FloatArray:
         """Act.
@@ -127,16 +108,19 @@ class Policies:
         for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             x = np.tanh(x) if layer else x
             x = np.matmul(x, weight) + bias
-        return squash(x.reshape(len(features), -1), self.spec.squash)
+        return self.squash(x.reshape(len(features), -1))
 
 
-def policies(spec: ControllerSpec, sizes: Sizes, theta: NDArray[np.floating]) -> Policies:
+def policies(
+    spec: ControllerSpec, sizes: Sizes, theta: NDArray[np.floating], squash: Squash
+) -> Policies:
     """Unpack parameter vectors.
 
     Args:
         spec: shape of C.
         sizes: dimensions of z, h and the action.
         theta: float (k, P), or (P,) for one policy.
+        squash: outputs to actions, of the environment's specification.
 
     Raises:
         ParameterError: P is not :func:`count` of spec and sizes.
@@ -156,4 +140,4 @@ def policies(spec: ControllerSpec, sizes: Sizes, theta: NDArray[np.floating]) ->
         bias = rows[:, at : at + m] if spec.bias else np.zeros((len(rows), m), np.float32)
         biases.append(bias[:, None, :].copy())
         at += m * spec.bias
-    return Policies(spec, tuple(weights), tuple(biases))
+    return Policies(spec, tuple(weights), tuple(biases), squash)

@@ -1,26 +1,53 @@
-"""The simulators by name; each lies in a folder of its own and is loaded only when asked for."""
+"""Finds environments by name: each is a folder here that holds ``specification.py``."""
 
+from functools import cache
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from world_models.envs.specification import Specification
 from world_models.errors import ParameterError
 
-ENVIRONMENTS = ("carracing", "takecover")
-GENUINE = "genuine"
-"""A renderer's name in every environment: what people use, and what evaluation sees."""
+FAST, GENUINE = "fast", "genuine"
+"""Renderers that every environment has: its fastest, and what people use and evaluation sees."""
 
 Simulator = gymnasium.Env[NDArray[np.uint8], NDArray[np.float32]]
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """Names of all environments, sorted."""
+    folders = Path(__file__).parent.glob("*/specification.py")
+    return tuple(sorted(path.parent.name for path in folders))
+
+
+def specification(environment: str) -> Specification:
+    """What there is to know of an environment; nothing heavy is loaded.
+
+    Raises:
+        ParameterError: there is no such environment.
+    """
+    if environment not in names():
+        raise ParameterError(
+            f"There is no environment {environment!r}. Known: {', '.join(names())}. An environment "
+            "is a folder src/world_models/envs/<name> with a specification.py."
+        )
+    # By name: a stage that works on one environment depends on that one's code alone.
+    found: Specification = import_module(
+        f"world_models.envs.{environment}.specification"
+    ).SPECIFICATION
+    return found
 
 
 def create(environment: str, renderer: str, render_mode: str | None = None) -> Simulator:
     """Start one simulator, which gives frames uint8 (64, 64, 3).
 
     Args:
-        environment: one of ``ENVIRONMENTS``.
+        environment: one of :func:`names`.
         renderer: ``fast``, ``genuine``, or a name of the simulator's own.
         render_mode: None, or ``rgb_array`` for large pictures by ``render()``.
 
@@ -28,21 +55,9 @@ def create(environment: str, renderer: str, render_mode: str | None = None) -> S
         ParameterError: an unknown environment, renderer or mode.
         EnvironmentMissingError: the simulator cannot start on this machine.
     """
-    module = _module(environment)
-    name = module.RENDERERS[-1] if renderer == GENUINE else renderer
-    simulator: Simulator = module.create(name, render_mode)
+    spec = specification(environment)
+    known = {FAST: spec.renderers[0], GENUINE: spec.renderers[-1]}
+    module, _, name = spec.entry_point.partition(":")
+    build: Any = getattr(import_module(module), name)
+    simulator: Simulator = build(renderer=known.get(renderer, renderer), render_mode=render_mode)
     return simulator
-
-
-def cap(environment: str) -> int:
-    """Steps after which an episode is truncated."""
-    steps: int = _module(environment).CAP
-    return steps
-
-
-def _module(environment: str) -> Any:
-    if environment not in ENVIRONMENTS:
-        known = ", ".join(ENVIRONMENTS)
-        raise ParameterError(f"There is no environment {environment!r}. Known: {known}.")
-    # By name: a stage that works on one environment depends on that one's code alone.
-    return import_module(f"world_models.envs.{environment}.simulator")

@@ -1,4 +1,4 @@
-"""What collecting can be told: ``<environment>.rollouts`` in ``params.yaml``."""
+"""Parameters of the stage rollouts: ``<environment>.rollouts`` in ``params.yaml``."""
 
 from typing import Annotated, Literal, Self
 
@@ -16,11 +16,15 @@ class RolloutsParameters(Parameters):
     ]
     max_steps: Annotated[
         int,
-        Field(ge=1, le=2100, description="steps after which an episode is left; the cap plays on"),
+        Field(ge=1, le=1_000_000, description="steps after which an episode is no longer played"),
     ]
     min_length: Annotated[
         int,
-        Field(ge=1, le=2100, description="shorter episodes are dropped, steps (Doom's paper: 101)"),
+        Field(
+            ge=1,
+            le=1_000_000,
+            description="shorter episodes are dropped, steps (Doom's paper: 101)",
+        ),
     ]
     policy: Annotated[
         Literal["random", "controller"],
@@ -43,8 +47,8 @@ class RolloutsParameters(Parameters):
         Field(description="what a controller sees of V while it collects: a sample of z, or mu"),
     ]
     renderer: Annotated[
-        Literal["fast", "genuine", "gymnasium"],
-        Field(description="the simulator's renderer; genuine is the one people use"),
+        Literal["fast", "genuine"],
+        Field(description="the simulator's renderer; genuine is the one that people use"),
     ]
     shard_episodes: Annotated[
         int,

@@ -26,7 +26,7 @@ class Lockstep(gymnasium.vector.VectorEnv[Frames, FloatArray, NDArray[Any]]):
     flags False; a flag is True once, on the step that ended the episode.
 
     Args:
-        environment: one of ``catalogue.ENVIRONMENTS``.
+        environment: one of ``catalogue.names()``.
         num_envs: simulators.
         renderer: ``fast``, ``genuine``, or a name of the simulator's own.
         render_mode: None, or ``rgb_array`` for :meth:`render`.

@@ -7,13 +7,13 @@ from typing import Literal, Self
 from world_models.controller.model import Controller
 from world_models.controller.policy import Sizes
 from world_models.engine.api import Task
+from world_models.envs import catalogue
 from world_models.evaluation import trials
 from world_models.memory.model import Memory
 from world_models.vision.model import Vision
 from world_models.worlds import arena
 from world_models.worlds.arena import ArenaPlan
 from world_models.worlds.build import DreamPlan, Plan, RealityPlan
-from world_models.worlds.world import CAPS
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Agent:
         self,
         batch: int,
         latent: Literal["sample", "mean"],
-        renderer: Literal["fast", "gymnasium", "genuine"] = "genuine",
+        renderer: str = catalogue.GENUINE,
     ) -> Task:
         """Trials in the simulator, ``batch`` episodes in lockstep."""
         return self._task(
@@ -70,11 +70,12 @@ class Agent:
                 num_envs=batch,
                 features=self.controller.spec.features,
                 tau=tau,
-                cap=CAPS[self.environment],
+                cap=catalogue.specification(self.environment).cap,
                 mdnrnn=self.memory.payload(),
             )
         )
 
     def _task(self, world: Plan) -> Task:
-        plan = ArenaPlan(world, self.controller.spec, self.controller.sizes)
+        squash = catalogue.specification(self.environment).actions.squash
+        plan = ArenaPlan(world, self.controller.spec, self.controller.sizes, squash)
         return Task(arena.setup, plan, trials.work)

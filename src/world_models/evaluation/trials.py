@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from world_models.controller.policy import policies
+from world_models.envs import catalogue
 from world_models.envs.policies import Behaviour, make_policy
 from world_models.envs.vector import Lockstep
 from world_models.seeding import stream
@@ -75,7 +76,7 @@ class _Recorder:
 
 def work(arena: Arena, trial: Trial) -> Played:
     """Play a trial; the state is made by :func:`world_models.worlds.arena.setup`."""
-    act = policies(arena.spec, arena.sizes, trial.theta)
+    act = policies(arena.spec, arena.sizes, trial.theta, arena.squash)
     recorder = _Recorder(trial.record, arena.sizes.z) if trial.record else None
     outcomes = play(arena.world, act, trial.seeds.tolist(), observe=recorder)
     shown = recorder.recordings(trial.seeds, outcomes.lengths) if recorder else []
@@ -120,10 +121,9 @@ def work_random(player: RandomPlayer, seeds: NDArray[np.int64]) -> Played:
 
 
 def _random(plan: RandomPlan, seeds: NDArray[np.int64]) -> Act:
-    members = [
-        make_policy(plan.policy, plan.environment, stream(int(seed), "random policy"))
-        for seed in seeds
-    ]
+    where = catalogue.specification(plan.environment)
+    streams = (stream(int(seed), "random policy") for seed in seeds)
+    members = [make_policy(plan.policy, where, one) for one in streams]
 
     def act(_features: FloatArray) -> FloatArray:
         return np.stack([member() for member in members]).astype(np.float32)

@@ -20,7 +20,7 @@ class EvolveParameters(Parameters):
         Field(description="where C lives while it is trained: the simulator, or M's dream"),
     ]
     renderer: Annotated[
-        Literal["fast", "genuine", "gymnasium"] | None,
+        Literal["fast", "genuine"] | None,
         Field(description="the simulator's renderer in reality; null in the dream"),
     ]
     latent: Annotated[

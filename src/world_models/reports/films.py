@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from world_models.envs import catalogue
 from world_models.evaluation.trials import Recording
-from world_models.reports.replay import FPS, HEIGHT, Film
+from world_models.reports.replay import HEIGHT, Film
 from world_models.reports.videos import Video, side_by_side, write_gif, write_mp4
 from world_models.vision.model import Vision
 
 STRIDE, GIF_STRIDE = 2, 4
-"""Steps between two pictures, in real time: 25 a second of CarRacing, 12.5 in its GIF."""
+"""Steps between two pictures. Of 50 steps a second a video shows 25 and a GIF 12.5."""
 GIF_HEIGHT = 128
 """Pixels; an mp4 has :data:`~world_models.reports.replay.HEIGHT`."""
 CHUNK = 64
@@ -108,4 +109,4 @@ def write_gifs(folder: Path, environment: str, seen: View, dream: Video, steps: 
 
 
 def _fps(environment: str, stride: int) -> Fraction:
-    return Fraction(FPS[environment], stride)
+    return Fraction(catalogue.specification(environment).fps, stride)

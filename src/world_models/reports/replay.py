@@ -11,8 +11,6 @@ from world_models.reports.videos import scale
 
 Pictures = NDArray[np.uint8]
 
-FPS = {"carracing": 50, "takecover": 35}
-"""Steps a second, as people see the game."""
 HEIGHT = 256
 """Pixels at most that a picture keeps: it travels from a worker, hundreds at a time."""
 

@@ -5,18 +5,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from world_models.envs import catalogue
 from world_models.errors import UserError
 
 BEGIN, END = "<!-- results -->", "<!-- end of results -->"
-NAMES = {"carracing": "CarRacing-v3", "takecover": "DoomTakeCover"}
 POLICIES = {"agent": "trained agent", "random": "random policy", "dream": "agent, in the dream"}
-PAPER = {
-    ("carracing", "agent"): "906 ± 21",
-    ("takecover", "agent"): "1092 ± 556",
-    ("takecover", "random"): "210 ± 108",
-    ("takecover", "dream"): "918 ± 546",
-}
-"""Mean ± standard deviation (tables 1 and 2; the dream at τ = 1.15)."""
 
 
 def table(metrics: Path) -> str:
@@ -25,7 +18,7 @@ def table(metrics: Path) -> str:
     Args:
         metrics: the folder that holds ``<environment>/evaluate.json``.
     """
-    rows = [row for environment in NAMES for row in _rows(metrics, environment)]
+    rows = [row for environment in catalogue.names() for row in _rows(metrics, environment)]
     if not rows:
         return ""
     head = "| | | mean ± SE | SD | n | steps | the paper (± SD) | command |"
@@ -43,14 +36,15 @@ def _rows(metrics: Path, environment: str) -> Iterator[str]:
 
 
 def _row(environment: str, policy: str, name: str, score: Mapping[str, float]) -> str:
+    about = catalogue.specification(environment)
     cells = [
-        NAMES[environment],
+        about.title,
         name,
         f"{score['mean']:.0f} ± {score['se']:.0f}",
         f"{score['sd']:.0f}",
         f"{score['n']}",
         f"{score['length']:.0f}",
-        PAPER.get((environment, policy), "–"),
+        about.paper_scores.get(policy, "–"),
         f"`dvc repro evaluate@{environment}`",
     ]
     return f"| {' | '.join(cells)} |"

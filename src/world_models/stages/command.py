@@ -131,7 +131,7 @@ def _parser(stage: Stage[P]) -> argparse.ArgumentParser:
         "WORLD_MODELS_WORKERS, WORLD_MODELS_SCHEDULER, WORLD_MODELS_TIMEOUT, MLFLOW_TRACKING_URI.",
     )
     add = parser.add_argument
-    add("--environment", required=True, choices=("carracing", "takecover"))
+    add("--environment", required=True, metavar="NAME", help="a key of params.yaml")
     add("--params", type=Path, default=Path("params.yaml"), metavar="FILE")
     for kind in stage.inputs:
         optional = kind in stage.optional
@@ -176,8 +176,9 @@ def _code(environment: str) -> list[Path]:
     names = [n for n in modules if n == "world_models" or n.startswith("world_models.")]
     files = [modules[n].__file__ for n in names if not n.startswith("world_models.tracking")]
     found = {Path(file).resolve() for file in files if file}
-    catalogue = modules.get("world_models.envs.catalogue")
-    if catalogue is not None:  # the simulator is loaded by name, later and in the workers
-        assert catalogue.__file__ is not None
-        found |= set((Path(catalogue.__file__).resolve().parent / environment).glob("*.py"))
-    return sorted(found)
+    # Importing the package loads all specifications; a simulator is loaded by name, in the workers.
+    folder = Path(__file__).resolve().parents[1] / "envs"
+    simulates = "world_models.envs.vector" in modules
+    shared = {path for path in found if path.parent == folder} if simulates else set()
+    own = set((folder / environment).glob("*.py")) if simulates else set()
+    return sorted({path for path in found if folder not in path.parents} | shared | own)

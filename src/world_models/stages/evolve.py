@@ -13,9 +13,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from world_models.controller.model import Controller
-from world_models.controller.policy import ControllerSpec, Sizes, controller_spec, count
+from world_models.controller.policy import ControllerSpec, Sizes, count
 from world_models.engine.api import Engine, Task
 from world_models.engine.settings import open_engine
+from world_models.envs import catalogue
 from world_models.evolution.history import History
 from world_models.evolution.loop import Best, Evolution, Scores
 from world_models.evolution.parameters import EvolveParameters
@@ -31,7 +32,6 @@ from world_models.worlds import arena
 from world_models.worlds.arena import ArenaPlan, Bout
 from world_models.worlds.build import DreamPlan, Plan, RealityPlan
 from world_models.worlds.episodes import Outcomes
-from world_models.worlds.world import CAPS
 
 HISTORY = "history.safetensors"
 """Name in the scratch."""
@@ -44,12 +44,14 @@ def run(
     vision = Vision.load(inputs["vae"].path, context.environment)
     memory = Memory.load(inputs["mdnrnn"].path, context.environment)
     memory.check(vision.z_size)
-    spec = controller_spec(context.environment, parameters.features, parameters.hidden)
+    environment = catalogue.specification(context.environment)
+    spec = ControllerSpec(parameters.features, parameters.hidden, environment.bias)
     sizes = Sizes(vision.z_size, memory.hidden_size, memory.action_size)
     evolution = _resume(parameters, count(spec, sizes), context)
     world = _world_plan(parameters, context.environment, vision, memory)
     with open_engine(context.engine) as engine:
-        task = Task(arena.setup, ArenaPlan(world, spec, sizes), arena.work)
+        plan = ArenaPlan(world, spec, sizes, environment.actions.squash)
+        task = Task(arena.setup, plan, arena.work)
         _generations(parameters, evolution, Fitness(engine, task, parameters), context)
     _write(parameters, evolution, (spec, sizes), inputs, outputs, context)
 
@@ -81,7 +83,7 @@ def _world_plan(
             num_envs=parameters.batch,
             features=parameters.features,
             tau=parameters.tau,
-            cap=CAPS[environment],
+            cap=catalogue.specification(environment).cap,
             mdnrnn=memory.payload(),
         )
     assert parameters.renderer is not None

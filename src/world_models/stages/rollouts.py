@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from world_models.engine.api import Task
 from world_models.engine.settings import open_engine
+from world_models.envs import catalogue
 from world_models.envs.parameters import RolloutsParameters
 from world_models.errors import ParameterError
 from world_models.progress import progress
@@ -38,8 +39,6 @@ from world_models.worlds.collect import Limits, RandomPlan
 
 AGENT = "world_models.worlds.collect_agent"
 """Loaded by name: what a random policy collects does not depend on the code of V, M and C."""
-PACKAGES = {"carracing": ("gymnasium", "box2d", "pygame"), "takecover": ("vizdoom",)}
-"""Whose versions fix what the simulator does."""
 
 
 def run(
@@ -148,7 +147,9 @@ def _details(parameters: RolloutsParameters, environment: str) -> dict[str, Any]
     """The data set's card: what was run, how, and what the columns hold."""
     first, *_ = episode_seeds("rollouts", parameters.seed, 0, 1).tolist()
     return {
-        "simulator": {name: _version(name) for name in PACKAGES[environment]},
+        "simulator": {
+            name: _version(name) for name in catalogue.specification(environment).packages
+        },
         "renderer": parameters.renderer,
         "policy": parameters.behaviour if parameters.policy == "random" else "controller",
         "seeds": {"first": first, "count": parameters.episodes},

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from world_models.controller.policy import ControllerSpec, Sizes, policies
+from world_models.controller.policy import ControllerSpec, Sizes, Squash, policies
 from world_models.worlds.build import Plan
 from world_models.worlds.episodes import Outcomes, play
 from world_models.worlds.world import World
@@ -18,6 +18,7 @@ class ArenaPlan:
     world: Plan
     spec: ControllerSpec
     sizes: Sizes
+    squash: Squash
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Arena:
     world: World
     spec: ControllerSpec
     sizes: Sizes
+    squash: Squash
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,11 @@ class Bout:
 
 def setup(plan: ArenaPlan) -> Arena:
     """Build the world, on the worker."""
-    return Arena(plan.world.build(), plan.spec, plan.sizes)
+    return Arena(plan.world.build(), plan.spec, plan.sizes, plan.squash)
 
 
 def work(arena: Arena, bout: Bout) -> Outcomes:
     """Play a bout."""
-    act = policies(arena.spec, arena.sizes, bout.theta)
+    act = policies(arena.spec, arena.sizes, bout.theta, arena.squash)
     seeds = bout.seeds.tolist()
     return play(arena.world, act, seeds, patience=bout.patience, max_steps=bout.max_steps)

@@ -33,7 +33,7 @@ class RealityPlan:
     """
 
     environment: str
-    renderer: Literal["fast", "gymnasium", "genuine"]
+    renderer: str
     num_envs: int
     features: Features
     latent: Latent

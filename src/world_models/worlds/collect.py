@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from world_models.envs import catalogue
 from world_models.envs.policies import make_policy
 from world_models.envs.recorder import Recorder
 from world_models.seeding import stream
@@ -66,10 +67,11 @@ class Collector:
 
 def setup_random(plan: RandomPlan) -> Collector:
     """Start the simulators, on the worker."""
+    where = catalogue.specification(plan.environment)
 
     def policy(seeds: Sequence[int]) -> Act:
         streams = (stream(seed, "random policy") for seed in seeds)
-        members = [make_policy(plan.behaviour, plan.environment, s, plan.hold) for s in streams]
+        members = [make_policy(plan.behaviour, where, s, plan.hold) for s in streams]
 
         def act(_features: FloatArray) -> FloatArray:
             return np.stack([member() for member in members])

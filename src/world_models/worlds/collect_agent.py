@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Literal
 
 from world_models.controller.model import Controller
-from world_models.controller.policy import Sizes, policies
+from world_models.controller.policy import Sizes
 from world_models.engine.api import Task
+from world_models.envs import catalogue
 from world_models.envs.recorder import Recorder
 from world_models.memory.model import Memory
 from world_models.vision.model import Vision
@@ -79,7 +80,8 @@ def task(
 def setup(plan: AgentPlan) -> Collector:
     """Start the simulators and load V, M and C, on the worker."""
     controller = Controller.from_arrays(*plan.controller)
-    spec, sizes = controller.spec, controller.sizes
+    spec = controller.spec
+    squash = catalogue.specification(plan.environment).actions.squash
     recorder = Recorder(plan.environment, LOCKSTEP, plan.renderer)
     world = Reality(
         recorder,
@@ -90,6 +92,6 @@ def setup(plan: AgentPlan) -> Collector:
     )
 
     def policy(seeds: Sequence[int]) -> Act:
-        return policies(spec, sizes, controller.theta[None])
+        return controller.policy(squash)
 
     return Collector(recorder, world, policy, plan.limits)

@@ -14,17 +14,16 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from world_models.envs import catalogue
 from world_models.errors import ParameterError
 from world_models.memory.model import Memory
 from world_models.seeding import stream
 from world_models.storage import artifact
 from world_models.vision.model import Vision
 from world_models.worlds.dream import Dream, Features
-from world_models.worlds.world import CAPS
 
 LIMIT = 1e6
 """Bound of z and c in the observation space: wider than what any M says, but finite."""
-FPS = {"carracing": 50, "takecover": 35}
 
 Observation = NDArray[np.float32]
 Frame = NDArray[np.uint8]
@@ -43,6 +42,7 @@ class _Setting:
     ) -> None:
         folder = Path(checkpoint)
         self.environment = artifact.open_artifact(folder, "mdnrnn", verify=False).environment
+        self.specification = catalogue.specification(self.environment)
         self.memory = Memory.load(folder)
         self.vision = Vision.load(Path(vae), self.environment) if vae is not None else None
         if self.vision is not None:
@@ -51,7 +51,7 @@ class _Setting:
         self.dream = Dream(
             self.memory,
             tau=tau,
-            cap=CAPS[self.environment] if cap is None else cap,
+            cap=self.specification.cap if cap is None else cap,
             num_envs=num_envs,
             features=self.features,
         )
@@ -64,10 +64,8 @@ class _Setting:
         return gymnasium.spaces.Box(-high, high, dtype=np.float32)
 
     def action_space(self) -> gymnasium.Space[Any]:
-        high = np.ones(self.memory.action_size, np.float32)
-        # As Gymnasium's CarRacing: steering from -1, gas and brake from 0.
-        low = -high if self.environment == "takecover" else np.array([-1, 0, 0], np.float32)
-        return gymnasium.spaces.Box(low, high, dtype=np.float32)
+        actions = self.specification.actions
+        return gymnasium.spaces.Box(actions.low, actions.high, dtype=np.float32)
 
     def check_render_mode(self, mode: str | None) -> str | None:
         if mode not in (None, "rgb_array"):
@@ -121,7 +119,7 @@ class DreamEnv(gymnasium.Env[Observation, Observation]):
         """
         self._setting = _Setting(checkpoint, tau, cap, vae, 1)
         self.render_mode = self._setting.check_render_mode(render_mode)
-        self.metadata = {**self.metadata, "render_fps": FPS[self._setting.environment]}
+        self.metadata = {**self.metadata, "render_fps": self._setting.specification.fps}
         self.observation_space = self._setting.observation_space()
         self.action_space = self._setting.action_space()
         self._seed: int | None = None
@@ -182,7 +180,7 @@ class DreamVectorEnv(VectorEnv[Observation, Observation, NDArray[Any]]):
         self._setting = _Setting(checkpoint, tau, cap, vae, num_envs)
         self.render_mode = self._setting.check_render_mode(render_mode)
         self._mode = AutoresetMode(autoreset_mode)
-        fps = FPS[self._setting.environment]
+        fps = self._setting.specification.fps
         self.metadata = {**self.metadata, "render_fps": fps, "autoreset_mode": self._mode}
         self.single_observation_space = self._setting.observation_space()
         self.single_action_space = self._setting.action_space()

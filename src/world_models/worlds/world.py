@@ -9,9 +9,6 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
 
-CAPS = {"carracing": 1000, "takecover": 2100}
-"""Steps after which an episode is truncated, in reality and in the dream."""
-
 
 class Step(NamedTuple):
     """What one step gave to the m members that the last reset started.

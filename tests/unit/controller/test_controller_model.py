@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from world_models.controller.model import Controller
-from world_models.controller.policy import Sizes, controller_spec, policies
+from world_models.controller.policy import ControllerSpec, Sizes, policies
 from world_models.errors import InputError
 from world_models.storage import artifact
 
@@ -12,7 +12,7 @@ SIZES = Sizes(z=32, h=256, action=3)
 @pytest.fixture
 def controller():
     theta = np.random.default_rng(1).normal(size=867).astype(np.float32)
-    return Controller(controller_spec("carracing", "zh", 0), SIZES, theta)
+    return Controller(ControllerSpec("zh", 0, bias=True), SIZES, theta)
 
 
 def save(controller, folder):
@@ -34,8 +34,8 @@ def test_saved_and_loaded_it_acts_the_same(controller, tmp_path):
     loaded = Controller.load(tmp_path / "c", "carracing")
     x = np.random.default_rng(2).normal(size=(4, 288)).astype(np.float32)
     assert (loaded.spec, loaded.sizes) == (controller.spec, SIZES)
-    expected = policies(controller.spec, SIZES, controller.theta)(x)
-    np.testing.assert_array_equal(loaded.policy()(x), expected)
+    expected = policies(controller.spec, SIZES, controller.theta, np.tanh)(x)
+    np.testing.assert_array_equal(loaded.policy(np.tanh)(x), expected)
 
 
 def test_another_environment_is_refused(controller, tmp_path):

@@ -96,7 +96,7 @@ def test_the_end_of_a_lap() -> None:
 
 
 def test_gymnasiums_renderer_is_the_reference() -> None:
-    env = CarRacing("gymnasium")
+    env = CarRacing("genuine")
     frame, _ = env.reset(seed=1)
     assert np.array_equal(frame, expected(env.game))
     frame, *_ = env.step(np.array([0, 1, 0], np.float32))
@@ -105,7 +105,7 @@ def test_gymnasiums_renderer_is_the_reference() -> None:
 
 def test_the_inherited_picture_is_gymnasiums() -> None:
     """The fast game's large picture, used for videos and above as the reference."""
-    ours, genuine = CarRacing("fast", "rgb_array"), CarRacing("gymnasium", "rgb_array")
+    ours, genuine = CarRacing("fast", "rgb_array"), CarRacing("genuine", "rgb_array")
     for env in (ours, genuine):
         env.reset(seed=12)
     action: Action = np.array([0.1, 1, 0], np.float32)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from world_models.controller.model import Controller
-from world_models.controller.policy import Sizes, controller_spec, count
+from world_models.controller.policy import ControllerSpec, Sizes, count
 from world_models.engine.settings import EngineSettings
 from world_models.envs import catalogue
 from world_models.envs.parameters import RolloutsParameters
@@ -111,9 +111,10 @@ def test_reports_are_for_people(made):
 def test_an_episode_is_what_the_simulator_gives_to_the_policy_alone(made):
     reader = EpisodeReader(made.artifact)
     simulator = catalogue.create("takecover", "fast")
+    where = catalogue.specification("takecover")
     for number in (3, 7):
         episode = reader.episode(number)
-        policy = make_policy("held", "takecover", stream(episode.seed, "random policy"))
+        policy = make_policy("held", where, stream(episode.seed, "random policy"))
         frame, _ = simulator.reset(seed=episode.seed)
         for t in range(len(episode)):
             np.testing.assert_array_equal(episode.frames[t], frame)
@@ -190,7 +191,7 @@ def agent(tmp_path_factory):
         "weights.safetensors": state_arrays(network),
         "initial.safetensors": {"mu": first, "logvar": first},
     }
-    spec, sizes = controller_spec("takecover", "zch", 0), Sizes(4, 8, 1)
+    spec, sizes = ControllerSpec("zch", 0, bias=False), Sizes(4, 8, 1)
     theta = np.random.default_rng(0).normal(size=count(spec, sizes)).astype(np.float32)
     arrays, details = Controller(spec, sizes, theta).payload()
     files = {"weights.safetensors": weights}

@@ -2,14 +2,15 @@ import numpy as np
 import pytest
 from small_models import H, Z, make_codec, make_memory
 
-from world_models.controller.policy import Sizes, controller_spec, count
+from world_models.controller.policy import ControllerSpec, Sizes, count
 from world_models.engine.api import Task
 from world_models.engine.processes import ProcessEngine
+from world_models.envs.carracing.specification import SPECIFICATION
 from world_models.worlds import arena
 from world_models.worlds.arena import ArenaPlan, Bout
 from world_models.worlds.build import RealityPlan
 
-SPEC, SIZES = controller_spec("carracing", "zh", 0), Sizes(Z, H, 3)
+SPEC, SIZES = ControllerSpec("zh", 0, bias=True), Sizes(Z, H, 3)
 
 
 def plan():
@@ -22,7 +23,7 @@ def plan():
         vae=make_codec().payload(),
         mdnrnn=make_memory().payload(),
     )
-    return ArenaPlan(world, SPEC, SIZES)
+    return ArenaPlan(world, SPEC, SIZES, SPECIFICATION.actions.squash)
 
 
 def bouts():

@@ -3,8 +3,9 @@ import pytest
 import torch
 from small_models import H, Z, make_codec, make_mdnrnn, make_memory, make_vae
 
-from world_models.controller.policy import Sizes, controller_spec, count, policies
-from world_models.envs.carracing.simulator import create
+from world_models.controller.policy import ControllerSpec, Sizes, count, policies
+from world_models.envs.carracing.simulator import CarRacing
+from world_models.envs.carracing.specification import SPECIFICATION
 from world_models.envs.vector import Lockstep
 from world_models.seeding import stream
 from world_models.vision.capability import formulation
@@ -48,7 +49,7 @@ def roll(world, seeds, steps):
 @torch.inference_mode()
 def plain(seed, member, steps, features, latent, restart):
     """The paper's rollout, one genuine environment, V and M one frame at a time."""
-    env, vae, rnn = create("fast"), make_vae(), make_mdnrnn(restart)
+    env, vae, rnn = CarRacing(), make_vae(), make_mdnrnn(restart)
     noise = stream(seed, "latent")
     frame, _ = env.reset(seed=seed)
     state, seen, rewards = rnn.initial_state(1), [], []
@@ -118,15 +119,15 @@ def test_the_retired_stand_still_and_the_others_go_on(simulators):
 
 
 def policy(seed=0):
-    spec, sizes = controller_spec("carracing", "zh", 0), Sizes(Z, H, 3)
+    spec, sizes = ControllerSpec("zh", 0, bias=True), Sizes(Z, H, 3)
     theta = np.random.default_rng(seed).normal(0, 0.5, count(spec, sizes)).astype(np.float32)
-    return policies(spec, sizes, theta)
+    return policies(spec, sizes, theta, SPECIFICATION.actions.squash)
 
 
 def test_play_equals_a_plain_loop(simulators):
     act, steps = policy(), 60
     outcomes = play(world(simulators, latent="mean"), act, SEEDS, max_steps=steps)
-    env, vae, rnn = create("fast"), make_vae(), make_mdnrnn()
+    env, vae, rnn = CarRacing(), make_vae(), make_mdnrnn()
     for member, seed in enumerate(SEEDS):
         frame, _ = env.reset(seed=seed)
         state, total = rnn.initial_state(1), 0.0

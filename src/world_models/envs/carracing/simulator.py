@@ -11,13 +11,9 @@ from world_models.envs.carracing.genuine import car_racing
 from world_models.envs.carracing.physics import Game
 from world_models.envs.carracing.raster import COLUMNS, ROWS
 from world_models.envs.carracing.renderer import Renderer
+from world_models.envs.carracing.specification import SPECIFICATION
 from world_models.envs.frames import PARTS, SIZE, Shrinker
 from world_models.errors import ParameterError
-
-CAP = 1000
-"""Steps after which an episode is truncated, as Gymnasium registers CarRacing-v3."""
-ACTION_SIZE = 3
-RENDERERS = ("fast", "gymnasium")
 
 Frame = NDArray[np.uint8]
 _shrink = Shrinker(COLUMNS, COLUMNS, (0, PARTS * ROWS))
@@ -28,10 +24,10 @@ class CarRacing(gymnasium.Env[Frame, NDArray[np.float32]]):
 
     A frame is Gymnasium's 96×96 picture, rows 0–83, resized by area (paper, section 3 and the
     authors' code). Rewards, ends and the car are Gymnasium's, bit for bit, with either renderer.
-    The class truncates itself after ``CAP`` steps, so it needs no ``TimeLimit``.
+    The class truncates itself after 1,000 steps, so it needs no ``TimeLimit``.
 
     Args:
-        renderer: "fast" draws the small frame alone; "gymnasium" shrinks Gymnasium's own picture.
+        renderer: "fast" draws the small frame alone; "genuine" shrinks Gymnasium's own picture.
         render_mode: None, or "rgb_array" for Gymnasium's 400×600 picture, dashboard included.
 
     Raises:
@@ -41,9 +37,9 @@ class CarRacing(gymnasium.Env[Frame, NDArray[np.float32]]):
     metadata = {"render_modes": ["rgb_array"], "render_fps": car_racing.FPS}  # noqa: RUF012
 
     def __init__(self, renderer: str = "fast", render_mode: str | None = None) -> None:
-        if renderer not in RENDERERS:
+        if renderer not in SPECIFICATION.renderers:
             raise ParameterError(
-                f'CarRacing has no renderer {renderer!r}: choose "fast" or "gymnasium"'
+                f'CarRacing has no renderer {renderer!r}: choose "fast" or "genuine"'
             )
         if render_mode not in (None, "rgb_array"):
             raise ParameterError(
@@ -73,7 +69,7 @@ class CarRacing(gymnasium.Env[Frame, NDArray[np.float32]]):
         """One fiftieth of a second."""
         picture, reward, terminated, _, info = self.game.step(action)
         self._steps += 1
-        truncated = self._steps >= CAP
+        truncated = self._steps >= SPECIFICATION.cap
         return self._frame(picture), float(reward), bool(terminated), truncated, info
 
     def _frame(self, picture: Frame | None) -> Frame:
@@ -92,10 +88,3 @@ class CarRacing(gymnasium.Env[Frame, NDArray[np.float32]]):
     def close(self) -> None:
         """Nothing stays open: no window was shown."""
         self.game.close()
-
-
-def create(
-    renderer: str, render_mode: str | None = None
-) -> gymnasium.Env[Frame, NDArray[np.float32]]:
-    """One simulator; renderer is "fast" or "gymnasium"."""
-    return CarRacing(renderer, render_mode)

@@ -15,26 +15,23 @@ from world_models.envs.frames import SIZE
 from world_models.envs.takecover.launcher import check, claim, prepare
 from world_models.envs.takecover.palette import read_palette
 from world_models.envs.takecover.shrink import IndexedShrinker
+from world_models.envs.takecover.specification import SPECIFICATION
 from world_models.errors import EnvironmentMissingError, ParameterError
 
-CAP = 2100
-"""Steps (tics of 1/35 s) after which an episode is truncated (App. A.3): 60 s."""
-ACTION_SIZE = 1
 THRESHOLD = 1 / 3
 """Of the action: below −1/3 left, above 1/3 right, between them stay (App. A.4)."""
-RENDERERS = ("fast", "genuine")
 SCREENS = {"fast": "160x120", "genuine": "640x480"}
 """The smallest screen that ViZDoom draws, and the one that the paper's agent saw."""
-WINDOWS = {"160x120": (37, 437), "320x240": (76, 876), "640x480": (0, 1600)}
+WINDOWS = {"160x120": (37, 437), "640x480": (0, 1600)}
 """Top and bottom of what is kept, in quarters of a row: the paper's rows 0 to 400 of 480.
 
 Only the large screen has a status bar. Drawing it costs the game an eighth of its time. Without it
-the view fills the screen around the same horizon: rows 10 to 110 of 120 and 16 to 224 of 240 are
-what stands above a bar, but for a dozen pixels along a near wall's edge, where it leaves the view.
+the view fills the screen around the same horizon: rows 10 to 110 of 120 are what stands above a
+bar, but for a dozen pixels along a near wall's edge, where it leaves the view.
 
-ViZDoom rounds the height of its view, to 100, 208 and 403 rows, so the horizon is not at the same
-share of each. Shifted by −0.75 and 3 rows the smaller ones show what the large one shows: the mean
-difference of the 64×64 frames falls from 4.0 and 4.0 to 3.4 and 2.0 of 255.
+ViZDoom rounds the height of its view, to 100 and 403 rows, so the horizon is not at the same share
+of both. Shifted by −0.75 rows the small one shows what the large one shows: the mean difference of
+the 64×64 frames falls from 4.0 to 3.4 of 255.
 """
 _WITH_BAR = "640x480"
 
@@ -48,7 +45,7 @@ class TakeCover(gymnasium.Env[Frame, NDArray[np.float32]]):
     """ViZDoom's ``take_cover.cfg`` (skill 4, one tic a step) with frames uint8 (64, 64, 3).
 
     Actions are float32 (1,) in [−1, 1]: left, stay, right by thresholds at ±1/3. The reward is the
-    scenario's: 1 a step. Death terminates; ``CAP`` steps truncate. As for the paper's agent, frames
+    scenario's: 1 a step. Death terminates; 2,100 steps truncate. As for the paper's agent, frames
     show what stands above the status bar (5/6 of the screen), resized by area. After the last step
     there is no screen: the frame before it is given again.
 
@@ -57,27 +54,28 @@ class TakeCover(gymnasium.Env[Frame, NDArray[np.float32]]):
     simulator as on a new one. Episodes begin at the scenario's tic 1.
 
     Args:
-        resolution: of the game's screen; one of ``WINDOWS``.
+        renderer: "fast" or "genuine": which screen the game draws, see ``SCREENS``.
         render_mode: None, or "rgb_array" for the whole screen, uint8 (height, width, 3).
 
     Raises:
-        ParameterError: for another resolution or render mode.
+        ParameterError: for another renderer or render mode.
         EnvironmentMissingError: ViZDoom is not installed or cannot start.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 35}  # noqa: RUF012
 
-    def __init__(self, resolution: str = "160x120", render_mode: str | None = None) -> None:
-        if resolution not in WINDOWS:
-            known = ", ".join(WINDOWS)
-            raise ParameterError(f"TakeCover has no resolution {resolution!r}. Known: {known}.")
+    def __init__(self, renderer: str = "fast", render_mode: str | None = None) -> None:
+        if renderer not in SCREENS:
+            known = " or ".join(SCREENS)
+            raise ParameterError(f"TakeCover has no renderer {renderer!r}: choose {known}.")
         if render_mode not in (None, "rgb_array"):
             raise ParameterError(
                 f'TakeCover has no render mode {render_mode!r}: choose None or "rgb_array".'
             )
         self.render_mode = render_mode
         self.observation_space = spaces.Box(0, 255, (SIZE, SIZE, 3), np.uint8)
-        self.action_space = spaces.Box(-1.0, 1.0, (ACTION_SIZE,), np.float32)
+        self.action_space = spaces.Box(-1.0, 1.0, (1,), np.float32)
+        resolution = SCREENS[renderer]
         width, height = map(int, resolution.split("x"))
         self._game, folder = _start(resolution)
         # Runs on close(), on garbage collection or at the interpreter's exit, whichever is first.
@@ -118,7 +116,7 @@ class TakeCover(gymnasium.Env[Frame, NDArray[np.float32]]):
         self._steps += 1
         state = self._game.get_state()
         terminated = state is None  # the screen is gone with the player
-        truncated = self._steps >= CAP and not terminated
+        truncated = self._steps >= SPECIFICATION.cap and not terminated
         frame = self._frame.copy() if terminated else self._look(state)
         if terminated or truncated:
             self._steps = -1
@@ -138,13 +136,6 @@ class TakeCover(gymnasium.Env[Frame, NDArray[np.float32]]):
         self._frame = np.empty((SIZE, SIZE, 3), np.uint8)
         self._shrink(self._screen, self._frame)
         return self._frame
-
-
-def create(renderer: str, render_mode: str | None = None) -> TakeCover:
-    """One simulator; renderer is "fast" or "genuine", see ``SCREENS``."""
-    if renderer not in SCREENS:
-        raise ParameterError(f'TakeCover has no renderer {renderer!r}: choose "fast" or "genuine".')
-    return TakeCover(SCREENS[renderer], render_mode)
 
 
 def _start(resolution: str) -> tuple[Any, Path]:

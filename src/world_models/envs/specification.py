@@ -1,0 +1,83 @@
+"""What the rest of the code knows of an environment: one object in its folder.
+
+``envs/<name>/specification.py`` defines ``SPECIFICATION``; :mod:`world_models.envs.catalogue` finds
+it by the folder's name. Importing it starts and loads no simulator.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+import numpy as np
+
+from world_models.envs.actions import Actions, FloatArray
+
+Draw = Callable[[], FloatArray]
+"""Gives an action, float32 (A,)."""
+Driver = Callable[[np.random.Generator], Draw]
+"""Makes what draws one episode's actions, from the episode's own stream."""
+Need = Literal["reward", "end"]
+
+
+@dataclass(frozen=True)
+class PaperSizes:
+    """The networks' sizes in the paper (App. A).
+
+    Attributes:
+        z: latent dimensions of V.
+        hidden: units of M's LSTM.
+        mixtures: Gaussians of each latent dimension.
+        restart: whether M has the restart flag.
+        features: what C sees, as ``evolve.features`` in ``params.yaml``.
+    """
+
+    z: int
+    hidden: int
+    mixtures: int
+    restart: bool
+    features: Literal["z", "zh", "zch"]
+
+
+@dataclass(frozen=True)
+class Specification:
+    """One environment.
+
+    Attributes:
+        id: under which Gymnasium knows it, such as ``WorldModels/CarRacing-v3``.
+        title: its name for people.
+        entry_point: ``module:Class`` of the simulator, a ``gymnasium.Env`` that gives uint8
+            (64, 64, 3) and takes vectors of ``actions``. It is called with ``renderer`` and
+            ``render_mode``, and truncates itself after ``cap`` steps.
+        actions: the action space.
+        cap: steps after which an episode is truncated, in reality and in the dream.
+        fps: steps a second, as people see the game.
+        packages: distributions whose versions change what the simulator does.
+        install: how to get them.
+        renderers: the simulator's own names; the first is the fastest, the last the genuine one,
+            which people use and evaluation sees.
+        bias: whether C has biases.
+        dream_needs: what M must predict for a dream of this environment to say something.
+        driver: what the random policies ``held`` keeps, where uniform draws would teach little.
+        paper_scores: mean ± standard deviation in the paper, by policy (agent, random, dream).
+        paper_sizes: the networks' sizes in the paper, None for an environment of others.
+    """
+
+    id: str
+    title: str
+    entry_point: str
+    actions: Actions
+    cap: int
+    fps: int
+    packages: tuple[str, ...]
+    install: str
+    renderers: tuple[str, ...] = ("fast", "genuine")
+    bias: bool = True
+    dream_needs: frozenset[Need] = frozenset({"reward", "end"})
+    driver: Driver | None = None
+    paper_scores: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    paper_sizes: PaperSizes | None = None
+
+    def native(self, action: FloatArray) -> FloatArray | int:
+        """What the environment itself takes: an index where its actions are numbered."""
+        return self.actions.native(action)
