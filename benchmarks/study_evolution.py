@@ -22,7 +22,8 @@ from world_models.controller.policy import ControllerSpec, Sizes, count
 from world_models.engine.api import Task
 from world_models.engine.settings import EngineSettings, open_engine
 from world_models.envs.carracing.specification import SPECIFICATION
-from world_models.evolution.strategy import Strategy, Variant
+from world_models.evolution.cma_es import CMAES
+from world_models.evolution.parameters import Variant
 from world_models.memory.model import Memory
 from world_models.seeding import episode_seeds
 from world_models.vision.model import Vision
@@ -97,7 +98,7 @@ def run(models: Models, unit: Run) -> list[dict[str, Any]]:
     sizes = Sizes(models.vae[1]["z_size"], models.mdnrnn[1]["hidden_size"], 3)
     world = RealityPlan("carracing", "fast", BATCH, s.features, s.latent, models.vae, models.mdnrnn)
     state = arena.setup(ArenaPlan(world, spec, sizes, SPECIFICATION.actions.squash))
-    strategy = Strategy(
+    strategy = CMAES(
         np.zeros(count(spec, sizes)),
         sigma=s.sigma,
         population=s.population,
@@ -116,7 +117,7 @@ def run(models: Models, unit: Run) -> list[dict[str, Any]]:
     return rows
 
 
-def train(state: Arena, strategy: Strategy, unit: Run, generation: int) -> int:
+def train(state: Arena, strategy: CMAES, unit: Run, generation: int) -> int:
     """One generation; the steps it took."""
     s = unit.setting
     seeds = episode_seeds("training", unit.seed, generation * s.rollouts, s.rollouts)
@@ -131,7 +132,7 @@ def train(state: Arena, strategy: Strategy, unit: Run, generation: int) -> int:
     return sum(int(o.lengths.sum()) for o in outcomes)
 
 
-def validate(state: Arena, strategy: Strategy, seed: int) -> tuple[float, float]:
+def validate(state: Arena, strategy: CMAES, seed: int) -> tuple[float, float]:
     """Mean and SD of the mean's returns over whole episodes."""
     seeds = episode_seeds("validation", seed, 0, VALIDATION)
     outcomes = arena.work(state, Bout(strategy.mean[None].astype(np.float32), seeds))

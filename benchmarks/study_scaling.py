@@ -19,8 +19,8 @@ from benchmarks.evolution import SIZES, SPEC, arena_plan, bout
 from world_models.controller.policy import count
 from world_models.engine.api import Task
 from world_models.engine.processes import ProcessEngine
+from world_models.evolution.cma_es import CMAES
 from world_models.evolution.parameters import Variant
-from world_models.evolution.strategy import Strategy
 from world_models.worlds import arena
 from world_models.worlds.arena import Bout
 
@@ -82,7 +82,7 @@ def _nothing(_state: int, unit: Bout) -> int:
 
 def measure_cma(variant: Variant) -> float:
     """Seconds of a generation's ask and tell."""
-    strategy = Strategy(
+    strategy = CMAES(
         np.zeros(count(SPEC, SIZES)), sigma=0.1, population=POPULATION, variant=variant, seed=1
     )
     rng, start, rounds = np.random.default_rng(0), time.perf_counter(), 30

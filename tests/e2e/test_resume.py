@@ -28,9 +28,9 @@ def command(stage: str, root: Path, out: Path) -> list[str]:
     return [sys.executable, *words]
 
 
-def start(pipeline, stage: str, out: Path) -> subprocess.Popen[str]:
+def start(pipeline, stage: str, out: Path, *more: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        command(stage, pipeline.folder, out),
+        [*command(stage, pipeline.folder, out), *more],
         cwd=pipeline.folder,
         env=pipeline.environment(),
         stderr=subprocess.PIPE,
@@ -57,8 +57,13 @@ def wait_for_progress(pipeline, stage: str, process: subprocess.Popen[str]) -> N
 
 @pytest.fixture(autouse=True)
 def _nothing_to_resume(pipeline):
-    """What an earlier test left would be taken for this one's progress."""
+    """What an earlier test or the pipeline left would be taken for this one's progress."""
+    forget(pipeline)
     yield
+    forget(pipeline)
+
+
+def forget(pipeline) -> None:
     shutil.rmtree(pipeline.folder / ".scratch", ignore_errors=True)
 
 
@@ -87,7 +92,38 @@ def test_killed_stage_ends_with_the_same_bytes(pipeline, tmp_path, stage):
     _, said = again.communicate(timeout=PATIENCE)
     assert again.returncode == 0, said
     assert contents(tmp_path / "out") == contents(artifact(pipeline, stage))
-    assert not scratch(pipeline, stage), "the scratch is removed on success"
+    kept = ["history.safetensors"] if stage == "evolve" else []
+    assert [path.name for path in scratch(pipeline, stage)] == kept
+
+
+def test_more_generations_go_on_to_the_bytes_of_one_long_run(pipeline, tmp_path):
+    """Three generations, then seven that are killed, then seven: as seven at once."""
+
+    def evolve(generations: int, out: Path) -> subprocess.Popen[str]:
+        values = (pipeline.folder / "params.yaml").read_text()
+        params = tmp_path / f"{generations}.yaml"
+        params.write_text(values.replace("generations: 3", f"generations: {generations}"))
+        return start(pipeline, "evolve", out, "--params", str(params))
+
+    def finish(process: subprocess.Popen[str]) -> None:
+        _, said = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 0, said
+
+    finish(evolve(3, tmp_path / "continued"))
+    (history,) = scratch(pipeline, "evolve")
+    before = history.read_bytes()
+    killed = evolve(7, tmp_path / "continued")
+    deadline = time.monotonic() + PATIENCE
+    while not history.exists() or history.read_bytes() == before:
+        assert killed.poll() is None, killed.stderr.read()
+        assert time.monotonic() < deadline, "no generation was stored"
+        time.sleep(0.005)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    finish(evolve(7, tmp_path / "continued"))
+    forget(pipeline)
+    finish(evolve(7, tmp_path / "at once"))
+    assert contents(tmp_path / "continued") == contents(tmp_path / "at once")
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])

@@ -1,7 +1,8 @@
 """What happened in each generation: enough to resume from, and to plot."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -10,20 +11,29 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.float64]
 
 
+class Validation(NamedTuple):
+    """How a mean did on the validation episodes."""
+
+    returns: FloatArray
+    """float64 (episodes,)."""
+    steps: int
+    """Environment steps that it took."""
+
+
 @dataclass
 class History:
-    """Fitness and validations so far; grows by a row a generation.
+    """All that was played so far; it may hold more than a run of fewer generations uses.
 
-    A validation in row g scored the distribution's mean *before* generation g was told, the mean
-    that its candidates were sampled around; one more may follow the last row.
+    It depends neither on the number of generations nor on when and on how many episodes a run
+    validates. So a run with other values of these goes on from it, and plays what is missing.
     """
 
     fitness: list[FloatArray] = field(default_factory=list)
     """For each generation, float64 (population,)."""
     steps: list[int] = field(default_factory=list)
-    """For each generation, environment steps of candidates and validation together."""
-    validations: dict[int, FloatArray] = field(default_factory=dict)
-    """By the number of generations told before, returns float64 (episodes,)."""
+    """For each generation, environment steps of its candidates."""
+    validations: dict[tuple[int, int], Validation] = field(default_factory=dict)
+    """By the number of generations before it and the number of episodes."""
 
     def __len__(self) -> int:
         """Generations done."""
@@ -31,37 +41,64 @@ class History:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """As named arrays, to store."""
-        numbers = sorted(self.validations)
+        keys = sorted(self.validations)
+        validations = [self.validations[key] for key in keys]
         return {
             "fitness": np.array(self.fitness, np.float64),
             "steps": np.array(self.steps, np.int64),
-            "validated": np.array(numbers, np.int64),
-            "validations": np.array([self.validations[n] for n in numbers], np.float64),
+            "validated": np.array(keys, np.int64).reshape(-1, 2),
+            "validation_returns": np.concatenate([v.returns for v in validations] or [np.empty(0)]),
+            "validation_steps": np.array([v.steps for v in validations], np.int64),
         }
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, NDArray[Any]]) -> Self:
-        """The history that :meth:`arrays` was asked of."""
-        validations = zip(arrays["validated"].tolist(), arrays["validations"], strict=True)
-        return cls(list(arrays["fitness"]), arrays["steps"].tolist(), dict(validations))
-
-    def table(self, sigmas: list[float]) -> pd.DataFrame:
-        """One row a generation, for CSV and plots.
-
-        Args:
-            sigmas: the step size after each generation; replay gives it.
-        """
-        fitness = np.array(self.fitness)
-        scores = {n: float(returns.mean()) for n, returns in self.validations.items()}
-        generations = np.arange(1, len(self) + 1)
-        return pd.DataFrame(
-            {
-                "generation": generations,
-                "best": fitness.max(axis=1),
-                "mean": fitness.mean(axis=1),
-                "sd": fitness.std(axis=1),
-                "sigma": sigmas,
-                "steps": np.cumsum(self.steps),
-                "validation": [scores.get(int(g), np.nan) for g in generations],
-            }
+        """The history that gave these :meth:`arrays`."""
+        keys = [(int(number), int(episodes)) for number, episodes in arrays["validated"]]
+        ends = np.cumsum([episodes for _, episodes in keys], dtype=np.int64)
+        returns = np.split(arrays["validation_returns"], ends[:-1])
+        validations = map(Validation, returns, arrays["validation_steps"].tolist())
+        # Without any validation, split gives one empty part all the same: strict would fail.
+        return cls(
+            list(arrays["fitness"]),
+            arrays["steps"].tolist(),
+            dict(zip(keys, validations, strict=False)),
         )
+
+
+class Generation(NamedTuple):
+    """One generation of a run."""
+
+    number: int
+    """From 1."""
+    fitness: FloatArray
+    """float64 (population,)."""
+    sigma: float
+    """The optimiser's, after this generation."""
+    validations: Mapping[int, Validation]
+    """Those played along with it, by the number of generations before: that of the mean which its
+    candidates were sampled around, and in the last generation also that of the last mean."""
+    steps: int
+    """Environment steps of candidates and validations together."""
+    new: bool
+    """Whether anything was played for it now; if not, all of it stood in the history."""
+
+
+def table(generations: Sequence[Generation]) -> pd.DataFrame:
+    """One row a generation, for CSV and plots; a validation stands in the row of its mean."""
+    fitness = np.array([g.fitness for g in generations])
+    scores = np.full(len(generations), np.nan)
+    for generation in generations:
+        for number, validation in generation.validations.items():
+            scores[number - 1] = validation.returns.mean()
+    return pd.DataFrame(
+        {
+            "generation": [g.number for g in generations],
+            "best": fitness.max(axis=1),
+            "mean": fitness.mean(axis=1),
+            "sd": fitness.std(axis=1),
+            "sigma": [g.sigma for g in generations],
+            "steps": np.cumsum([g.steps for g in generations]),
+            "validation": scores,
+        }
+    )

@@ -1,41 +1,50 @@
-"""Generations of CMA-ES with an injected fitness, validated means and a history to resume from."""
+"""Generations of an optimiser: an injected fitness, validated means, a history to resume from."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from world_models.evolution.history import History
-from world_models.evolution.strategy import Strategy
+from world_models.evolution.history import Generation, History, Validation
+from world_models.evolution.optimiser import Optimiser
 
 FloatArray = NDArray[np.float64]
 
 
-class Scores(NamedTuple):
+class Scores(Protocol):
     """How a generation did."""
 
-    fitness: FloatArray
-    """float64 (population,), higher is better; empty if there were no candidates."""
-    validation: FloatArray | None
-    """Returns of the mean on the validation episodes, float64 (episodes,), if it was asked for."""
-    steps: int
-    """Environment steps that all of it took."""
+    @property
+    def fitness(self) -> FloatArray:
+        """Of the candidates, float64 (population,), higher is better."""
+
+    @property
+    def steps(self) -> int:
+        """Environment steps that the candidates took."""
+
+    @property
+    def validation(self) -> FloatArray:
+        """Returns of the mean on the validation episodes; empty without a mean."""
+
+    @property
+    def validation_steps(self) -> int:
+        """Environment steps that the validation took."""
 
 
 class Evaluate(Protocol):
     """The injected fitness."""
 
-    def __call__(self, generation: int, candidates: FloatArray, mean: FloatArray | None) -> Scores:
-        """Score a generation.
+    def __call__(self, number: int, candidates: FloatArray, mean: FloatArray | None) -> Scores:
+        """Play a generation.
 
         Both go in one call, so that a validation fills the cores that the candidates leave idle.
 
         Args:
-            generation: its number from 0; fixes the episodes.
+            number: of generations before; fixes the episodes.
             candidates: float64 (population, P), or (0, P).
-            mean: the distribution's mean, float64 (P,), if it is to be validated.
+            mean: float64 (P,), if it is to be validated.
         """
 
 
@@ -46,86 +55,101 @@ class Best:
     theta: FloatArray
     """float64 (P,)."""
     generation: int
-    """Generations told when it was the mean."""
+    """The number of generations before it."""
     validation: FloatArray
     """Its returns on the validation episodes."""
 
 
 class Evolution:
-    """A run of CMA-ES: :meth:`generations` steps it, :attr:`best` is its result.
+    """A run of an optimiser: :meth:`generations` steps it, :attr:`best` is its result.
 
     A mean is validated after every ``validate_every`` generations and after the last one. The
-    first is scored along with the next generation's candidates, which do not depend on it.
+    first is played along with the next generation's candidates, which do not depend on it.
+
+    Attributes:
+        best: the result; None before the first validation.
+        done: the generations so far.
     """
 
     def __init__(
         self,
-        strategy: Strategy,
+        optimiser: Optimiser,
         history: History,
         *,
         generations: int,
         validate_every: int,
+        validation_episodes: int,
     ) -> None:
-        """Take up the run where ``history`` ends, by replaying it into a new ``strategy``.
+        """Prepare a run.
 
         Args:
-            strategy: new; of the same arguments as the one that made the history.
-            history: empty, or what an interrupted run left. It is appended to.
+            optimiser: new; made with the same arguments as the one that the history is of.
+            history: empty, or what an interrupted or finished run left. It is appended to.
             generations: how many in all, ≥ 1.
             validate_every: generations between two validations.
+            validation_episodes: how many each validation has.
         """
-        self.history = history
-        self.sigmas: list[float] = []
         self.best: Best | None = None
-        self._strategy = strategy
+        self.done: list[Generation] = []
+        self._optimiser, self._history = optimiser, history
         self._generations, self._every = generations, validate_every
-        for number, fitness in enumerate(history.fitness):
-            self._consider(number)
-            strategy.ask()
-            self._tell(fitness)
-        self._consider(len(history))
+        self._episodes = validation_episodes
 
-    def generations(self, evaluate: Evaluate) -> Iterator[int]:
-        """Run what is left, with the injected fitness.
+    def generations(self, evaluate: Evaluate) -> Iterator[Generation]:
+        """Run, playing only what the history lacks.
 
         Yields:
-            The number of generations done, after each: the moment to store :attr:`history`.
+            Each generation; one that is ``new`` is the moment to store the history.
         """
-        while len(self.history) < self._generations:
-            number = len(self.history)
-            mean = self._strategy.mean if self._due(number) else None
-            scores = evaluate(number, self._strategy.ask(), mean)
-            self._record(number, scores)
-            self.history.fitness.append(scores.fitness)
-            self.history.steps.append(scores.steps)
-            self._tell(scores.fitness)
-            if number + 1 == self._generations:
-                self._finish(evaluate)
-            yield number + 1
+        for number in range(self._generations):
+            yield self._step(number, evaluate)
 
-    def _finish(self, evaluate: Evaluate) -> None:
-        """Validate the last mean: no generation follows to do it with."""
-        mean = self._strategy.mean
-        scores = evaluate(self._generations, np.empty((0, len(mean))), mean)
-        self.history.steps[-1] += scores.steps
-        self._record(self._generations, scores)
+    def _step(self, number: int, evaluate: Evaluate) -> Generation:
+        mean, candidates = self._optimiser.mean, self._optimiser.ask()
+        missing = candidates[:0] if number < len(self._history) else candidates
+        due = number > 0 and number % self._every == 0
+        new = self._play(evaluate, number, missing, mean if due else None)
+        self._optimiser.tell(self._history.fitness[number])
+        validated = [number] if due else []
+        if number + 1 == self._generations:  # no generation follows to play this along with
+            new |= self._play(evaluate, number + 1, candidates[:0], self._optimiser.mean)
+            validated.append(number + 1)
+        self.done.append(self._generation(number, validated, new=new))
+        return self.done[-1]
 
-    def _due(self, number: int) -> bool:
-        return number > 0 and number % self._every == 0
+    def _play(
+        self, evaluate: Evaluate, number: int, candidates: FloatArray, mean: FloatArray | None
+    ) -> bool:
+        """Play the candidates, and the mean unless the history has that; say if anything was."""
+        key, history = (number, self._episodes), self._history
+        todo = None if key in history.validations else mean
+        play = len(candidates) > 0 or todo is not None
+        if play:
+            scores = evaluate(number, candidates, todo)
+            if len(candidates):
+                history.fitness.append(scores.fitness)
+                history.steps.append(scores.steps)
+            if todo is not None:
+                validation = Validation(scores.validation, scores.validation_steps)
+                history.validations[key] = validation
+        if mean is not None:
+            self._consider(number, mean)
+        return play
 
-    def _record(self, number: int, scores: Scores) -> None:
-        if scores.validation is not None:
-            self.history.validations[number] = scores.validation
-            self._consider(number)
-
-    def _consider(self, number: int) -> None:
-        """Keep the present mean if it was validated and did better than all before."""
-        returns = self.history.validations.get(number)
-        if returns is None:
-            return
+    def _consider(self, number: int, mean: FloatArray) -> None:
+        """Keep the mean if it did better in validation than all before."""
+        returns = self._history.validations[number, self._episodes].returns
         if self.best is None or returns.mean() > self.best.validation.mean():
-            self.best = Best(self._strategy.mean, number, returns)
+            self.best = Best(mean, number, returns)
 
-    def _tell(self, fitness: FloatArray) -> None:
-        self._strategy.tell(fitness)
-        self.sigmas.append(self._strategy.sigma)
+    def _generation(self, number: int, validated: list[int], *, new: bool) -> Generation:
+        history = self._history
+        validations = {n: history.validations[n, self._episodes] for n in validated}
+        return Generation(
+            number=number + 1,
+            fitness=history.fitness[number],
+            sigma=self._optimiser.sigma,
+            validations=validations,
+            steps=history.steps[number] + sum(v.steps for v in validations.values()),
+            new=new,
+        )

@@ -1,9 +1,10 @@
-"""What evolution can be told: ``<environment>.evolve`` in ``params.yaml``."""
+"""The parameters of stage evolve: ``<environment>.evolve`` in ``params.yaml``."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from world_models.evolution.optimiser import OPTIMISERS
 from world_models.schema import Parameters
 
 Variant = Literal["full", "full-passive", "separable", "separable-passive", "vd", "vkd"]
@@ -38,15 +39,37 @@ class EvolveParameters(Parameters):
     hidden: Annotated[
         int, Field(ge=0, le=4096, description="units of C's hidden tanh layer; 0 is linear")
     ]
+    optimiser: Annotated[
+        str,
+        Field(
+            description="what searches C's weights: CMA-ES, or OpenAI's evolution strategy",
+            json_schema_extra={"enum": list(OPTIMISERS)},
+        ),
+    ]
     variant: Annotated[
-        Variant, Field(description="CMA-ES's covariance; passive: without negative weights")
+        Variant | None,
+        Field(
+            description="cma: its covariance; passive is without negative weights; "
+            "null for another optimiser"
+        ),
+    ]
+    learning_rate: Annotated[
+        float | None,
+        Field(gt=0, le=10, description="openai-es: Adam's step size; null for another optimiser"),
     ]
     population: Annotated[int, Field(ge=4, le=4096, description="candidates in a generation")]
     rollouts: Annotated[
         int,
         Field(ge=1, le=1024, description="episodes a candidate; fitness is their mean return"),
     ]
-    generations: Annotated[int, Field(ge=1, le=100_000, description="generations of CMA-ES")]
+    generations: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=100_000,
+            description="generations in all; a higher number goes on from the last run's end",
+        ),
+    ]
     sigma: Annotated[
         float, Field(gt=0, le=10, description="first standard deviation of each weight of C")
     ]
@@ -81,9 +104,30 @@ class EvolveParameters(Parameters):
                 "a unit of work holds whole candidates"
             )
         dream = self.world == "dream"
-        for name, wanted in {"tau": dream, "renderer": not dream, "latent": not dream}.items():
-            if wanted and getattr(self, name) is None:
-                raise ValueError(f"{name} must have a value when world is {self.world}, not null")
-            if not wanted and getattr(self, name) is not None:
-                raise ValueError(f"{name} must be null when world is {self.world}: it has no use")
+        self._check_use("world", {"tau": dream, "renderer": not dream, "latent": not dream})
+        chosen = OPTIMISERS.get(self.optimiser)
+        if chosen is None:
+            known = ", ".join(OPTIMISERS)
+            raise ValueError(f"optimiser = {self.optimiser!r} is not known; known are: {known}")
+        knobs = {knob for entry in OPTIMISERS.values() for knob in entry.knobs}
+        self._check_use("optimiser", {knob: knob in chosen.knobs for knob in sorted(knobs)})
+        if self.population % chosen.multiple:
+            raise ValueError(
+                f"population = {self.population} must be a multiple of {chosen.multiple} when "
+                f"optimiser is {self.optimiser}"
+            )
         return self
+
+    def _check_use(self, choice: str, uses: dict[str, bool]) -> None:
+        """A parameter has a value where it has a use, and is null elsewhere."""
+        chosen = getattr(self, choice)
+        for name, used in uses.items():
+            if used and getattr(self, name) is None:
+                raise ValueError(f"{name} must have a value when {choice} is {chosen}, not null")
+            if not used and getattr(self, name) is not None:
+                raise ValueError(f"{name} must be null when {choice} is {chosen}: it has no use")
+
+    def optimiser_settings(self) -> dict[str, Any]:
+        """What the chosen optimiser is made with, apart from its first mean."""
+        shared = ("sigma", "population", "seed")
+        return {name: getattr(self, name) for name in (*shared, *OPTIMISERS[self.optimiser].knobs)}

@@ -71,6 +71,9 @@ class Stage(Generic[P]):
         run: the work.
         optional: inputs that may be left out.
         artifact: whether it makes one, and so takes ``--out``.
+        resume_ignores: parameters that say how far to go or how often to look. They are no part of
+            what the stage's scratch is found by: with other values it goes on from the same state.
+        keeps: names in the scratch that outlive success: what a longer run goes on from.
     """
 
     name: str
@@ -80,6 +83,8 @@ class Stage(Generic[P]):
     run: Callable[[P, Mapping[str, Input], Outputs, Context], None]
     optional: tuple[str, ...] = ()
     artifact: bool = True
+    resume_ignores: tuple[str, ...] = ()
+    keeps: tuple[str, ...] = ()
 
 
 def main(stage: Stage[P], argv: list[str] | None = None) -> None:
@@ -155,7 +160,8 @@ def _run(stage: Stage[P], arguments: argparse.Namespace) -> None:
     outputs = Outputs(out, arguments.metrics, arguments.reports)
     cards = [given.card for given in inputs.values()]
     values = parameters.model_dump(mode="json")
-    key = fingerprint(values, cards, _code(environment))
+    search = {name: value for name, value in values.items() if name not in stage.resume_ignores}
+    key = fingerprint(search, cards, _code(environment))
     with (
         Scratch.open(find_root(), stage.name, environment, key) as scratch,
         open_run(stage.name, environment, values, cards, scratch) as tracker,
@@ -167,7 +173,7 @@ def _run(stage: Stage[P], arguments: argparse.Namespace) -> None:
         tracker.log_outputs(outputs.metrics, outputs.reports)
         if stage.name in WEIGHTS:
             tracker.log_artifact(outputs.artifact, "model")
-        scratch.remove()
+        scratch.remove(stage.keeps)
 
 
 def _code(environment: str) -> list[Path]:

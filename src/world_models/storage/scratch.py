@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -125,9 +125,21 @@ class Scratch:
         names = {path.name.removesuffix("~") for path in self.folder.iterdir() if path.is_file()}
         return sorted(name for name in names if name != "holder" and not name.startswith("."))
 
-    def remove(self) -> None:
-        """The stage succeeded: forget all of it."""
-        _discard(self.folder, self._lock)
+    def remove(self, keep: Collection[str] = ()) -> None:
+        """The stage succeeded: forget all of it, but for the names that a longer run goes on from.
+
+        Args:
+            keep: names that stay.
+        """
+        if not keep:
+            _discard(self.folder, self._lock)
+            return
+        for path in self.folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name not in keep:
+                path.unlink()
+        self.close()
 
     def _path(self, name: str) -> Path:
         assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name), name

@@ -43,9 +43,15 @@ class Tracker:
     """Takes what a stage reports. No method raises or waits; a fault becomes a line on stderr.
 
     Metric and parameter names may hold letters, digits and ``_-./: ``; others become ``_``.
+
+    Attributes:
+        continued: whether the run is that of an interrupted attempt, which recorded its part.
     """
 
-    def __init__(self, channel: Channel | None, notebook: Notebook | None) -> None:
+    def __init__(
+        self, channel: Channel | None, notebook: Notebook | None, *, continued: bool = False
+    ) -> None:
+        self.continued = continued
         self._channel = channel
         self._notebook = notebook
         self._noted = False
@@ -192,7 +198,7 @@ def open_run(
         return
     opening = _opening(stage, environment, parameters, cards)
     opening["run_id"] = _previous(scratch)
-    tracker = Tracker(Channel(opening), scratch)
+    tracker = Tracker(Channel(opening), scratch, continued=opening["run_id"] is not None)
     try:
         yield tracker
     except (Interrupted, KeyboardInterrupt):

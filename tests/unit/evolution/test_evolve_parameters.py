@@ -11,7 +11,9 @@ REALITY = {
     "tau": None,
     "features": "zh",
     "hidden": 0,
+    "optimiser": "cma",
     "variant": "separable",
+    "learning_rate": None,
     "population": 16,
     "rollouts": 2,
     "generations": 3,
@@ -26,7 +28,10 @@ REALITY = {
 DREAM = {**REALITY, "world": "dream", "renderer": None, "latent": None, "tau": 1.15}
 
 
-@pytest.mark.parametrize("values", [REALITY, DREAM])
+OPENAI_ES = {**DREAM, "optimiser": "openai-es", "variant": None, "learning_rate": 0.01}
+
+
+@pytest.mark.parametrize("values", [REALITY, DREAM, OPENAI_ES])
 def test_accepts(values):
     assert validate(EvolveParameters, values, "x").model_dump() == values
 
@@ -41,6 +46,16 @@ def test_accepts(values):
         (DREAM, {"tau": None}, "tau must have a value when world is dream"),
         (DREAM, {"renderer": "fast"}, "renderer must be null when world is dream"),
         (REALITY, {"population": 2}, "population = 2"),
+        (
+            REALITY,
+            {"optimiser": "adam"},
+            "optimiser = 'adam' is not known; known are: cma, openai-es",
+        ),
+        (REALITY, {"variant": None}, "variant must have a value when optimiser is cma"),
+        (REALITY, {"learning_rate": 0.1}, "learning_rate must be null when optimiser is cma"),
+        (REALITY, {"optimiser": "openai-es"}, "learning_rate must have a value when optimiser is"),
+        (OPENAI_ES, {"variant": "vd"}, "variant must be null when optimiser is openai-es"),
+        (OPENAI_ES, {"population": 15}, "population = 15 must be a multiple of 2 when optimiser"),
         (REALITY, {"variant": "sep"}, "variant = 'sep'"),
         (REALITY, {"sigma": 0.0}, "sigma = 0.0"),
         (REALITY, {"elitism": 1}, "elitism: unknown parameter"),

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from world_models.controller.model import Controller
+from world_models.engine.processes import ProcessEngine
 from world_models.engine.settings import EngineSettings
 from world_models.errors import InputError, Interrupted
 from world_models.evolution.parameters import EvolveParameters
@@ -29,7 +30,9 @@ PARAMETERS = EvolveParameters(
     tau=1.0,
     features="zch",
     hidden=0,
+    optimiser="cma",
     variant="separable",
+    learning_rate=None,
     population=6,
     rollouts=2,
     generations=5,
@@ -84,7 +87,37 @@ class StopAt(Tracker):
             raise Interrupted
 
 
-def run(models, out, *, workers=1, mdnrnn="mdnrnn", tracker=None, parameters=PARAMETERS):
+class Log(Tracker):
+    """Remembers what was logged."""
+
+    def __init__(self, *, continued=False):
+        super().__init__(None, None, continued=continued)
+        self.seen = []
+
+    def log_metrics(self, metrics, step=0):
+        self.seen.append((step, set(metrics)))
+
+
+@pytest.fixture
+def units(monkeypatch):
+    """All units of work that the engine gets, in a list."""
+    seen, genuine = [], ProcessEngine.run
+
+    def counted(self, task, units):
+        seen.extend(units)
+        return genuine(self, task, units)
+
+    monkeypatch.setattr(ProcessEngine, "run", counted)
+    return seen
+
+
+def training(units):
+    """How many of them are of candidates: those alone have a cap."""
+    return sum(unit.max_steps is not None for unit in units)
+
+
+def run(models, out, *, workers=1, mdnrnn="mdnrnn", tracker=None, **changes):
+    parameters = PARAMETERS.model_copy(update=changes)
     folders = {"vae": models / "vae", "mdnrnn": models / mdnrnn}
     kinds = {kind: artifact.open_artifact(path, kind) for kind, path in folders.items()}
     inputs = {kind: Input(folders[kind], card) for kind, card in kinds.items()}
@@ -93,6 +126,7 @@ def run(models, out, *, workers=1, mdnrnn="mdnrnn", tracker=None, parameters=PAR
     with Scratch.open(out, "evolve", "takecover", "0" * 64) as scratch:
         context = Context("takecover", tracker or StopAt(), settings, scratch)
         evolve.run(parameters, inputs, outputs, context)
+        scratch.remove(evolve.STAGE.keeps)
 
 
 def digests(out):
@@ -124,13 +158,63 @@ def test_writes_the_validated_mean_its_history_and_its_metrics(straight):
 
 
 @pytest.mark.parametrize("generation", [1, 4])
-def test_interrupted_and_resumed_it_makes_the_same_bytes(models, straight, tmp_path, generation):
+def test_interrupted_and_resumed_it_makes_the_same_bytes(
+    models, straight, units, tmp_path, generation
+):
     with pytest.raises(Interrupted):
         run(models, tmp_path, tracker=StopAt(generation))
     assert digests(tmp_path) == {}
-    resumed = StopAt(generation)  # would interrupt again if that generation were done again
-    run(models, tmp_path, tracker=resumed)
+    units.clear()
+    run(models, tmp_path)
+    assert training(units) == 3 * (5 - generation), "no generation is played again"
     assert digests(tmp_path) == digests(straight)
+
+
+def test_more_generations_go_on_to_the_bytes_of_one_long_run(models, straight, units, tmp_path):
+    run(models, tmp_path, generations=2)
+    short = digests(tmp_path)
+    with pytest.raises(Interrupted):
+        run(models, tmp_path, tracker=StopAt(4))
+    assert digests(tmp_path) == short, "an interrupted run leaves the finished one's outputs"
+    run(models, tmp_path)
+    assert training(units) == 3 * 5
+    assert digests(tmp_path) == digests(straight)
+
+
+@pytest.mark.parametrize("change", [{"validate_every": 3}, {"validation_episodes": 4}])
+def test_other_validations_play_no_training_episode_again(models, units, tmp_path, change):
+    run(models, tmp_path / "changed")
+    units.clear()
+    run(models, tmp_path / "changed", **change)
+    assert training(units) == 0
+    assert 0 < len(units) <= 4
+    run(models, tmp_path / "new", **change)
+    assert digests(tmp_path / "changed") == digests(tmp_path / "new")
+
+
+def test_a_finished_run_leaves_its_history_alone(models, straight):
+    (folder,) = (path for path in (straight / ".scratch").iterdir() if path.is_dir())
+    assert [path.name for path in folder.iterdir()] == ["history.safetensors"]
+
+
+def test_each_generation_and_validation_is_logged_also_in_a_run_that_goes_on(models, tmp_path):
+    run(models, tmp_path, generations=2)
+    whole, rest = Log(), Log(continued=True)
+    for tracker in (whole, rest):
+        run(models, tmp_path, tracker=tracker)
+    assert [step for step, names in whole.seen if "mean" in names] == [1, 2, 3, 4, 5]
+    assert [step for step, names in whole.seen if "validation" in names] == [2, 4, 5]
+    assert rest.seen == [], "the interrupted part stands in the run already"
+
+
+def test_openai_es_evolves_it_too(models, tmp_path):
+    change = {"optimiser": "openai-es", "variant": None, "learning_rate": 0.1}
+    run(models, tmp_path / "straight", **change)
+    with pytest.raises(Interrupted):
+        run(models, tmp_path / "cut", tracker=StopAt(3), **change)
+    run(models, tmp_path / "cut", **change)
+    assert digests(tmp_path / "cut") == digests(tmp_path / "straight")
+    assert Controller.load(tmp_path / "cut" / "controller", "takecover").theta.any()
 
 
 def test_the_number_of_workers_changes_no_byte(models, straight, tmp_path):
@@ -139,7 +223,7 @@ def test_the_number_of_workers_changes_no_byte(models, straight, tmp_path):
 
 
 def test_another_seed_makes_another_controller(models, straight, tmp_path):
-    run(models, tmp_path, parameters=PARAMETERS.model_copy(update={"seed": 4}))
+    run(models, tmp_path, seed=4)
     assert digests(tmp_path) != digests(straight)
 
 

@@ -1,54 +1,90 @@
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 
-from world_models.evolution.history import History
-from world_models.evolution.loop import Evolution, Scores
-from world_models.evolution.strategy import Strategy
+from world_models.evolution.cma_es import CMAES
+from world_models.evolution.history import History, table
+from world_models.evolution.loop import Evolution
 
 OPTIMUM = np.array([0.5, -0.3, 0.2, 0.9])
 
 
+class Scores(NamedTuple):
+    fitness: np.ndarray
+    steps: int
+    validation: np.ndarray
+    validation_steps: int
+
+
 class Noisy:
-    """A quadratic whose noise depends on the generation alone; remembers what it was asked."""
+    """A quadratic whose noise depends on the generation alone; remembers what it was asked.
 
-    def __init__(self):
-        self.means, self.calls = {}, []
+    ``played`` holds numbers of generations whose candidates were asked for; ``means`` the
+    validated means, by the number of generations before.
+    """
 
-    def __call__(self, generation, candidates, mean):
-        self.calls.append(generation)
-        noise = np.random.default_rng(generation).normal(0, 0.01, len(candidates))
+    def __init__(self, episodes=2):
+        self.means, self.played, self.episodes = {}, [], episodes
+
+    def __call__(self, number, candidates, mean):
+        if len(candidates):
+            self.played.append(number)
+        noise = np.random.default_rng(number).normal(0, 0.01, len(candidates))
         fitness = -((candidates - OPTIMUM) ** 2).sum(axis=1) + noise
         if mean is None:
-            return Scores(fitness, None, 10 * len(candidates))
-        self.means[generation] = mean
-        returns = -((mean - OPTIMUM) ** 2).sum() + np.array([-0.1, 0.1])
-        return Scores(fitness, returns, 10 * len(candidates) + 7)
+            return Scores(fitness, 10 * len(candidates), np.empty(0), 0)
+        self.means[number] = mean
+        returns = -((mean - OPTIMUM) ** 2).sum() + np.linspace(-0.1, 0.1, self.episodes)
+        return Scores(fitness, 10 * len(candidates), returns, 7)
 
 
-def begin(history=None, generations=11, validate_every=3):
-    strategy = Strategy(np.zeros(4), sigma=0.5, population=6, variant="separable", seed=1)
-    history = history or History()
-    return Evolution(strategy, history, generations=generations, validate_every=validate_every)
+def begin(history=None, generations=11, validate_every=3, episodes=2):
+    optimiser = CMAES(np.zeros(4), sigma=0.5, population=6, variant="separable", seed=1)
+    return Evolution(
+        optimiser,
+        History() if history is None else history,
+        generations=generations,
+        validate_every=validate_every,
+        validation_episodes=episodes,
+    )
 
 
 def run(evolution, fitness, stop=None):
-    for done in evolution.generations(fitness):
-        if done == stop:
+    for generation in evolution.generations(fitness):
+        if generation.number == stop:
             break
+    return evolution
+
+
+def stored(history):
+    """The history as it comes back from the disk."""
+    return History.from_arrays({name: array.copy() for name, array in history.arrays().items()})
+
+
+def same(one, other):
+    assert one.best.theta.tobytes() == other.best.theta.tobytes()
+    assert one.best.generation == other.best.generation
+    assert one.best.validation.tobytes() == other.best.validation.tobytes()
+    assert table(one.done).to_csv() == table(other.done).to_csv()
 
 
 def test_validates_every_k_generations_and_the_last():
-    evolution, fitness = begin(), Noisy()
-    run(evolution, fitness)
-    assert sorted(evolution.history.validations) == [3, 6, 9, 11]
-    assert fitness.calls == [*range(11), 11]
-    assert evolution.history.steps == [67 if g in (3, 6, 9, 10) else 60 for g in range(11)]
+    history, fitness = History(), Noisy()
+    evolution = run(begin(history), fitness)
+    assert sorted(number for number, _ in history.validations) == [3, 6, 9, 11]
+    assert sorted(fitness.means) == [3, 6, 9, 11]
+    assert fitness.played == list(range(11))
+    assert [g.steps for g in evolution.done] == [
+        67 if g in (3, 6, 9, 10) else 60 for g in range(11)
+    ]
+    assert [sorted(g.validations) for g in evolution.done if g.validations] == [[3], [6], [9], [11]]
 
 
 def test_keeps_the_best_validated_mean():
-    evolution, fitness = begin(), Noisy()
-    run(evolution, fitness)
-    scores = {g: returns.mean() for g, returns in evolution.history.validations.items()}
+    history, fitness = History(), Noisy()
+    evolution = run(begin(history), fitness)
+    scores = {number: v.returns.mean() for (number, _), v in history.validations.items()}
     best = max(scores, key=scores.get)
     assert evolution.best.generation == best
     np.testing.assert_array_equal(evolution.best.theta, fitness.means[best])
@@ -57,10 +93,9 @@ def test_keeps_the_best_validated_mean():
 
 def test_an_earlier_mean_is_kept_when_later_ones_do_worse():
     class Falling(Noisy):
-        def __call__(self, generation, candidates, mean):
-            scores = super().__call__(generation, candidates, mean)
-            falling = None if mean is None else np.full(2, -float(generation))
-            return scores._replace(validation=falling)
+        def __call__(self, number, candidates, mean):
+            scores = super().__call__(number, candidates, mean)
+            return scores._replace(validation=np.full(2, -float(number)))
 
     evolution, fitness = begin(), Falling()
     run(evolution, fitness)
@@ -70,27 +105,68 @@ def test_an_earlier_mean_is_kept_when_later_ones_do_worse():
 
 @pytest.mark.parametrize("stop", [1, 3, 4, 9, 10, 11])
 def test_resumed_from_stored_arrays_it_ends_in_the_same_bytes(stop):
-    straight = begin()
-    run(straight, Noisy())
-    cut = begin()
-    run(cut, Noisy(), stop)
-    resumed = begin(History.from_arrays(cut.history.arrays()))
+    straight, cut = run(begin(), Noisy()), History()
+    run(begin(cut), Noisy(), stop)
     again = Noisy()
-    run(resumed, again)
-    assert again.calls == ([*range(stop, 11), 11] if stop < 11 else [])
-    assert resumed.best.theta.tobytes() == straight.best.theta.tobytes()
-    assert resumed.best.generation == straight.best.generation
-    tables = [e.history.table(e.sigmas).to_csv() for e in (straight, resumed)]
-    assert tables[0] == tables[1]
+    resumed = run(begin(stored(cut)), again)
+    assert again.played == list(range(stop, 11))
+    assert set(again.means) == {n for n in (3, 6, 9, 11) if (n >= stop) and stop < 11}
+    same(resumed, straight)
 
 
-def test_the_table_tells_each_generation():
-    evolution = begin()
-    run(evolution, Noisy())
-    table = evolution.history.table(evolution.sigmas)
-    assert table["generation"].tolist() == list(range(1, 12))
-    assert table["steps"].tolist() == np.cumsum(evolution.history.steps).tolist()
-    assert table["best"].tolist() == [f.max() for f in evolution.history.fitness]
-    validated = table[table["validation"].notna()]
+@pytest.mark.parametrize("stop", [None, 2, 5, 8])
+@pytest.mark.parametrize("first", [1, 3, 4, 6])
+def test_more_generations_go_on_from_the_end_to_the_bytes_of_one_long_run(first, stop):
+    history, fitness = History(), Noisy()
+    run(begin(history, generations=first), fitness)
+    if stop is not None:  # the longer run is killed as well
+        run(begin(history, generations=11), fitness, stop)
+    longer = run(begin(stored(history), generations=11), fitness)
+    assert fitness.played == list(range(11)), "nothing is played twice"
+    same(longer, run(begin(), Noisy()))
+
+
+def test_fewer_generations_are_the_beginning_of_the_longer_run():
+    history, fitness = History(), Noisy()
+    run(begin(history), fitness)
+    shorter = run(begin(stored(history), generations=5), fitness)
+    assert fitness.played == list(range(11))
+    same(shorter, run(begin(generations=5), Noisy()))
+
+
+@pytest.mark.parametrize("change", [{"validate_every": 2}, {"episodes": 5}])
+def test_other_validations_play_no_training_episode_again(change):
+    history = History()
+    run(begin(history), Noisy())
+    again = Noisy(change.get("episodes", 2))
+    changed = run(begin(stored(history), **change), again)
+    assert again.played == []
+    missing = {2: {2, 4, 8, 10}, 3: {3, 6, 9, 11}}[change.get("validate_every", 3)]
+    assert set(again.means) == missing
+    same(changed, run(begin(**change), Noisy(again.episodes)))
+    back = Noisy()
+    same(run(begin(history), back), run(begin(), Noisy()))
+    assert not back.means, "the first validations are still there"
+
+
+def test_what_stood_in_the_history_is_not_new():
+    history = History()
+    run(begin(history, generations=4), Noisy())
+    longer = run(begin(history, generations=6), Noisy())
+    assert [g.new for g in longer.done] == [False, False, False, False, True, True]
+
+
+def test_an_empty_history_comes_back_empty():
+    assert stored(History()) == History()
+
+
+def test_the_table_has_a_row_for_each_generation():
+    history = History()
+    evolution = run(begin(history), Noisy())
+    rows = table(evolution.done)
+    assert rows["generation"].tolist() == list(range(1, 12))
+    assert rows["steps"].tolist() == np.cumsum([g.steps for g in evolution.done]).tolist()
+    assert rows["best"].tolist() == [f.max() for f in history.fitness]
+    validated = rows[rows["validation"].notna()]
     assert validated["generation"].tolist() == [3, 6, 9, 11]
-    assert table["mean"].iloc[-1] > table["mean"].iloc[0]
+    assert rows["mean"].iloc[-1] > rows["mean"].iloc[0]

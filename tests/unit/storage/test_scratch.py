@@ -37,6 +37,19 @@ def test_content_outlives_the_process_until_removed(tmp_path):
     assert list((tmp_path / ".scratch").iterdir()) == []
 
 
+def test_what_a_longer_run_goes_on_from_outlives_success(tmp_path):
+    with open_scratch(tmp_path) as scratch:
+        for _ in range(2):
+            scratch.save("history", b"h")
+            scratch.save("run", b"r")
+        (scratch.folder / "checkpoints").mkdir()
+        (scratch.folder / "checkpoints" / "last").touch()
+        scratch.remove(keep=["history"])
+    with open_scratch(tmp_path) as scratch:
+        assert scratch.names() == ["history"]
+        assert scratch.load("history") == b"h"
+
+
 @pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b"", lambda b: b"x" + b[1:]])
 def test_a_damaged_file_falls_back_to_the_state_before(tmp_path, capsys, damage):
     with open_scratch(tmp_path) as scratch:

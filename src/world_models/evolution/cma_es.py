@@ -1,4 +1,4 @@
-"""CMA-ES by pycma, with all its randomness from our own seed and nothing to pickle.
+"""CMA-ES by pycma, with all its randomness from our own seed.
 
 Reference: N. Hansen, "The CMA Evolution Strategy: A Tutorial"; separable: Ros & Hansen 2008;
 VD: Akimoto, Auger & Hansen 2014; VkD: Akimoto & Hansen 2016.
@@ -22,12 +22,8 @@ with warnings.catch_warnings():
 FloatArray = NDArray[np.float64]
 
 
-class Strategy:
-    """Maximises a fitness by asking for candidates and being told how they did.
-
-    The state is a function of the constructor's arguments and of the fitness told so far, so a
-    run is resumed by replaying its fitness: the same bytes, without a pickle.
-    """
+class CMAES:
+    """An :class:`~world_models.evolution.optimiser.Optimiser` (paper, App. A.4)."""
 
     def __init__(
         self, start: FloatArray, *, sigma: float, population: int, variant: Variant, seed: int
@@ -58,7 +54,7 @@ class Strategy:
 
     def ask(self) -> FloatArray:
         """Sample a generation of candidates, float64 (population, P)."""
-        assert self._asked is None, "tell the last generation's fitness first"
+        assert self._asked is None, "the last generation's fitness is missing"
         self._asked = self._es.ask()
         return np.array(self._asked)
 
@@ -72,16 +68,6 @@ class Strategy:
         assert np.isfinite(fitness).all(), "fitness must be finite"
         self._es.tell(self._asked, (-fitness).tolist())  # pycma minimises
         self._asked = None
-
-    def replay(self, history: FloatArray) -> None:
-        """Take up a run where it was.
-
-        Args:
-            history: float (generations, population), what was told to an equal strategy.
-        """
-        for fitness in history:
-            self.ask()
-            self.tell(fitness)
 
     @property
     def mean(self) -> FloatArray:

@@ -1,0 +1,111 @@
+"""What candidates of C are worth: mean returns of episodes, played on all workers."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from world_models.engine.api import Engine, Task
+from world_models.seeding import episode_seeds
+from world_models.worlds import arena
+from world_models.worlds.arena import ArenaPlan, Bout
+from world_models.worlds.episodes import Outcomes
+
+FloatArray = NDArray[np.float64]
+
+
+class Scores(NamedTuple):
+    """How a generation did."""
+
+    fitness: FloatArray
+    """Of the candidates, float64 (population,)."""
+    steps: int
+    """Environment steps that the candidates took."""
+    validation: FloatArray
+    """Returns of the mean, float64 (episodes,); empty without a mean."""
+    validation_steps: int
+    """Environment steps that the validation took."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Which episodes are played, and how.
+
+    Attributes:
+        seed: of all episodes.
+        rollouts: episodes a candidate; all candidates of a generation share their seeds.
+        batch: episodes in lockstep, a multiple of ``rollouts``.
+        max_steps: steps after which a training episode stops; None: never.
+        patience: steps without reward until a training episode stops; None: never.
+        validation_episodes: the same ones each time, played in full.
+    """
+
+    seed: int
+    rollouts: int
+    batch: int
+    max_steps: int | None
+    patience: int | None
+    validation_episodes: int
+
+
+class Fitness:
+    """Mean return over episodes, float; call it with a generation.
+
+    Args:
+        engine: whose workers play.
+        plan: the world, and the shape of C.
+        rules: see there.
+    """
+
+    def __init__(self, engine: Engine, plan: ArenaPlan, rules: Rules) -> None:
+        self._engine, self._rules = engine, rules
+        self._task = Task(arena.setup, plan, arena.work)
+
+    def __call__(self, number: int, candidates: FloatArray, mean: FloatArray | None) -> Scores:
+        """Play a generation.
+
+        Args:
+            number: of generations before; fixes the candidates' episodes.
+            candidates: float64 (population, P), or (0, P).
+            mean: float64 (P,), if it is to be validated.
+        """
+        # Validations first: they play in full, and the shorter bouts then fill the gaps.
+        validations = [] if mean is None else list(self._validations(mean))
+        bouts = validations + list(self._bouts(number, candidates))
+        outcomes = dict(self._engine.run(self._task, bouts))
+        done = [outcomes[index] for index in range(len(bouts))]
+        validated, trained = done[: len(validations)], done[len(validations) :]
+        return Scores(
+            fitness=_returns(trained).reshape(-1, self._rules.rollouts).mean(axis=1),
+            steps=_steps(trained),
+            validation=_returns(validated),
+            validation_steps=_steps(validated),
+        )
+
+    def _validations(self, mean: FloatArray) -> Iterator[Bout]:
+        rules = self._rules
+        seeds = episode_seeds("validation", rules.seed, 0, rules.validation_episodes)
+        for start in range(0, len(seeds), rules.batch):
+            yield Bout(_single(mean[None]), seeds[start : start + rules.batch])
+
+    def _bouts(self, number: int, candidates: FloatArray) -> Iterator[Bout]:
+        rules = self._rules
+        seeds = episode_seeds("training", rules.seed, number * rules.rollouts, rules.rollouts)
+        share = rules.batch // rules.rollouts
+        for start in range(0, len(candidates), share):
+            theta = _single(candidates[start : start + share])
+            yield Bout(theta, np.tile(seeds, len(theta)), rules.patience, rules.max_steps)
+
+
+def _single(theta: FloatArray) -> NDArray[np.float32]:
+    return theta.astype(np.float32)
+
+
+def _returns(outcomes: Sequence[Outcomes]) -> FloatArray:
+    return np.concatenate([outcome.returns for outcome in outcomes] or [np.empty(0)])
+
+
+def _steps(outcomes: Sequence[Outcomes]) -> int:
+    return sum(int(outcome.lengths.sum()) for outcome in outcomes)
