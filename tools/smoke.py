@@ -1,4 +1,4 @@
-"""Run all twelve stages at toy scale in a temporary clone; the workspace stays untouched.
+"""Run all fourteen stages at toy scale in a temporary clone; the workspace stays untouched.
 
 The clone holds the working tree as it is, uncommitted changes included. `--keep` leaves it there
 to be looked at; `--folder` says where it goes.
@@ -63,7 +63,7 @@ def main() -> None:
     finally:
         if not arguments.keep:
             shutil.rmtree(folder, ignore_errors=True)
-    print(f"smoke: twelve stages in {time.monotonic() - start:.0f} s")
+    print(f"smoke: fourteen stages in {time.monotonic() - start:.0f} s")
 
 
 if __name__ == "__main__":

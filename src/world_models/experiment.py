@@ -19,6 +19,7 @@ from world_models.errors import ParameterError, UserError
 from world_models.evaluation.parameters import EvaluateParameters
 from world_models.evolution.parameters import EvolveParameters
 from world_models.memory.parameters import MDNRNNParameters
+from world_models.reports.parameters import ReportParameters
 from world_models.schema import Parameters, read_yaml, validate
 from world_models.storage.atomic import atomic_file
 from world_models.vision.encode_parameters import EncodeParameters
@@ -28,7 +29,7 @@ NULL = "tag:yaml.org,2002:null"
 
 
 class Pipeline(Parameters):
-    """The six stages of one environment; each key is a stage, a module and an artifact."""
+    """The seven stages of one environment; each key is a stage, a module and an artifact."""
 
     rollouts: RolloutsParameters
     vae: VAEParameters
@@ -36,6 +37,7 @@ class Pipeline(Parameters):
     mdnrnn: MDNRNNParameters
     evolve: EvolveParameters
     evaluate: EvaluateParameters
+    report: ReportParameters
 
 
 Experiment = dict[str, Pipeline]

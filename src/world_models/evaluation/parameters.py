@@ -9,7 +9,7 @@ from world_models.schema import Parameters
 
 
 class EvaluateParameters(Parameters):
-    """How C is scored in the genuine simulator, and what is shown of it."""
+    """How C is scored in the genuine simulator, and what is recorded of it."""
 
     episodes: Annotated[
         int, Field(ge=2, le=100_000, description="episodes of the agent, on test seeds")
@@ -31,10 +31,7 @@ class EvaluateParameters(Parameters):
         int, Field(ge=1, le=4096, description="episodes in lockstep, one unit of work")
     ]
     videos: Annotated[
-        int, Field(ge=1, le=100, description="how many of the agent's episodes are shown")
+        int,
+        Field(ge=1, le=100, description="how many of the agent's episodes are recorded, and shown"),
     ]
-    video_steps: Annotated[
-        int, Field(ge=1, le=10_000, description="steps of an episode that its video shows at most")
-    ]
-    gif_steps: Annotated[int, Field(ge=1, le=2_000, description="steps that a GIF shows at most")]
     seed: Annotated[int, Field(ge=0, lt=2**31, description="fixes the test seeds")]

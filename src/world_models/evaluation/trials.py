@@ -9,6 +9,7 @@ from world_models.controller.policy import policies
 from world_models.envs import catalogue
 from world_models.envs.policies import Behaviour, make_policy
 from world_models.envs.vector import Lockstep
+from world_models.evaluation.recordings import Recording
 from world_models.seeding import stream
 from world_models.worlds.arena import Arena
 from world_models.worlds.blind import Blind
@@ -29,21 +30,6 @@ class Trial:
     theta: NDArray[np.float32]
     seeds: NDArray[np.int64]
     record: int = 0
-
-
-@dataclass(frozen=True)
-class Recording:
-    """One episode, step by step: enough to play it again in a simulator that draws.
-
-    Attributes:
-        seed: of the episode.
-        actions: float32 (T, A).
-        z: V's or the dream's, when C took them, float32 (T, Z).
-    """
-
-    seed: int
-    actions: FloatArray
-    z: FloatArray
 
 
 @dataclass(frozen=True)

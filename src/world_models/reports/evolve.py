@@ -1,10 +1,19 @@
 """A picture of an evolution."""
 
+from pathlib import Path
+
 import pandas as pd
 from matplotlib.figure import Figure
 
+from world_models.reports.style import save
 
-def figure(table: pd.DataFrame) -> Figure:
+
+def draw(numbers: Path, out: Path) -> None:
+    """Draw ``history.png``."""
+    save(history(pd.read_csv(numbers / "history.csv")), out / "history.png")
+
+
+def history(table: pd.DataFrame) -> Figure:
     """Fitness and validation over environment steps, and the step size below.
 
     Args:

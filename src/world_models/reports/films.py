@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from world_models.envs import catalogue
-from world_models.evaluation.trials import Recording
+from world_models.evaluation.recordings import Recording
 from world_models.reports.replay import HEIGHT, Film
 from world_models.reports.videos import Video, side_by_side, write_gif, write_mp4
 from world_models.vision.model import Vision

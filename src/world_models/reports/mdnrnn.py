@@ -1,11 +1,26 @@
 """Pictures of M's training and of what it predicts."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from world_models.reports.style import save
+from world_models.storage import tensors
+
 Array = NDArray[np.float32]
+
+
+def draw(numbers: Path, out: Path) -> None:
+    """Draw ``curves.png``, ``rollout.png`` and, where M predicts ends, ``ends.png``."""
+    save(curves(pd.read_csv(numbers / "curves.csv")), out / "curves.png")
+    stored = tensors.load(numbers / "rollout.safetensors")
+    save(rollout(stored["z"], stored["dreamed"]), out / "rollout.png")
+    if (numbers / "risk.csv").exists():
+        risk, survival = (pd.read_csv(numbers / f"{name}.csv") for name in ("risk", "survival"))
+        save(ends(risk, survival), out / "ends.png")
 
 
 def curves(history: pd.DataFrame) -> Figure:
@@ -42,14 +57,14 @@ def ends(risk: pd.DataFrame, survival: pd.DataFrame) -> Figure:
     return picture
 
 
-def rollout(z: Array, dreamed: Array, warm: int) -> Figure:
-    """Some latent dimensions of a real episode and of dreams that leave it after ``warm`` steps.
+def rollout(z: Array, dreamed: Array) -> Figure:
+    """Some latent dimensions of a real episode and of dreams that go on from its beginning.
 
     Args:
         z: (T, Z) the real episode.
-        dreamed: (samples, T - warm, Z).
-        warm: steps that M saw.
+        dreamed: (samples, T - warm, Z), after the ``warm`` steps in which M saw the real z.
     """
+    warm = len(z) - dreamed.shape[1]
     dimensions = np.argsort(-z.var(axis=0))[:6]
     picture = Figure(figsize=(9, 1.5 * len(dimensions)), layout="constrained")
     axes = picture.subplots(len(dimensions), 1, sharex=True, squeeze=False)[:, 0]

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from world_models.envs import catalogue
-from world_models.evaluation.trials import Recording
+from world_models.evaluation.recordings import Recording
 from world_models.reports.videos import scale
 
 Pictures = NDArray[np.uint8]

@@ -1,13 +1,21 @@
 """What a data set of episodes looks like."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
-from world_models.storage.episodes import EpisodeReader
+from world_models.reports.style import save
+from world_models.storage import tensors
 
-ROWS, COLUMNS = 6, 10
-"""Episodes and moments of each, on a sheet."""
+
+def draw(numbers: Path, out: Path) -> None:
+    """Draw ``episodes.png`` and ``frames.png``."""
+    save(spread(pd.read_csv(numbers / "episodes.csv")), out / "episodes.png")
+    frames = tensors.load(numbers / "frames.safetensors")["frames"]
+    save(sheet(frames), out / "frames.png")
 
 
 def spread(index: pd.DataFrame) -> Figure:
@@ -25,16 +33,11 @@ def spread(index: pd.DataFrame) -> Figure:
     return figure
 
 
-def sheet(reader: EpisodeReader) -> Figure:
-    """Frames evenly from episodes evenly from the data set: a row an episode."""
-    chosen = np.unique(np.linspace(0, len(reader) - 1, ROWS).astype(int))
-    rows = []
-    for episode in chosen:
-        steps = np.linspace(0, reader.lengths[episode] - 1, COLUMNS).astype(int)
-        frames = [reader.frames(int(episode), int(t), int(t) + 1)[0] for t in steps]
-        rows.append(np.concatenate(frames, axis=1))
-    picture = np.concatenate(rows)
-    figure = Figure(figsize=(COLUMNS * 0.8, len(rows) * 0.8))
+def sheet(frames: NDArray[np.uint8]) -> Figure:
+    """A row for each episode: frames uint8 (episodes, moments, 64, 64, 3)."""
+    rows, columns = frames.shape[:2]
+    picture = frames.swapaxes(1, 2).reshape(rows * 64, columns * 64, 3)
+    figure = Figure(figsize=(columns * 0.8, rows * 0.8))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.imshow(picture, interpolation="nearest")
     axes.set_axis_off()

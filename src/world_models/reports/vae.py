@@ -1,13 +1,32 @@
 """Pictures of what V learned: curves, originals beside reconstructions, samples."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from PIL import Image
+
+from world_models.reports.style import save
+from world_models.storage import tensors
 
 Frames = NDArray[np.uint8]
+COLUMNS = 8
+"""Frames in a row of a picture."""
+
+
+def draw(numbers: Path, out: Path) -> None:
+    """Draw ``curves.png``, ``reconstructions.png`` and ``samples.png``."""
+    save(curves(pd.read_csv(numbers / "curves.csv")), out / "curves.png")
+    frames = tensors.load(numbers / "frames.safetensors")
+    pictures = {
+        "reconstructions": pairs(frames["originals"], frames["reconstructions"]),
+        "samples": mosaic(_rows(frames["samples"])),
+    }
+    for name, picture in pictures.items():
+        Image.fromarray(picture).save(out / f"{name}.png", optimize=True)
 
 
 def curves(table: pd.DataFrame) -> Figure:
@@ -35,9 +54,14 @@ def mosaic(rows: Sequence[Frames], scale: int = 2) -> Frames:
     return picture.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
-def pairs(originals: Frames, reconstructions: Frames, columns: int = 8) -> Frames:
+def pairs(originals: Frames, reconstructions: Frames) -> Frames:
     """Originals with their reconstructions below them, as one picture uint8 (H, W, 3)."""
-    rows: list[Frames] = []
-    for first in range(0, len(originals) - columns + 1, columns):
-        rows += [originals[first : first + columns], reconstructions[first : first + columns]]
-    return mosaic(rows)
+    both = zip(_rows(originals), _rows(reconstructions), strict=True)
+    return mosaic([row for pair in both for row in pair])
+
+
+def _rows(frames: Frames) -> list[Frames]:
+    """Whole rows of :data:`COLUMNS` frames; fewer frames than that are one short row."""
+    columns = min(COLUMNS, len(frames))
+    whole = len(frames) // columns * columns
+    return [frames[first : first + columns] for first in range(0, whole, columns)]

@@ -6,24 +6,31 @@ and gets everything else (inputs, outputs, tracker, engine settings, scratch) as
 
 import argparse
 import errno
+import importlib
+import json
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from world_models import schema
 from world_models.engine.settings import EngineSettings
 from world_models.errors import Interrupted, UserError
 from world_models.schema import Parameters
+from world_models.storage import atomic
 from world_models.storage.artifact import Card, open_artifact
 from world_models.storage.scratch import Scratch, find_root, fingerprint
 from world_models.tracking.run import Tracker, open_run
 
 P = TypeVar("P", bound=Parameters)
+DRAWING = "world_models.reports.drawing"
+"""Loaded by name, after the work: pictures are no part of what a stage depends on."""
+EXEMPT = ("world_models.tracking", "world_models.reports")
 EXIT_USER, EXIT_INTERRUPTED = 2, 130
 WEIGHTS = ("vae", "mdnrnn", "evolve")
 """Stages whose artifact MLflow keeps as well; data sets are named by their digest alone."""
@@ -39,14 +46,21 @@ class Input:
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where a stage writes: the artifact, small metrics, reports for people.
+    """Where a stage writes: the artifact, small metrics, numbers for reports.
 
-    A stage that makes no artifact (evaluate) has its reports folder in ``artifact`` too.
+    A stage that makes no artifact has its reports folder in ``artifact`` too. ``metrics`` is None
+    for a stage without metrics.
     """
 
     artifact: Path
-    metrics: Path
+    metrics: Path | None
     reports: Path
+
+    def write_metrics(self, metrics: Mapping[str, Any]) -> None:
+        """Write the metrics as JSON, keys sorted."""
+        assert self.metrics is not None, "the stage declares that it has metrics"
+        text = json.dumps(metrics, indent=2, sort_keys=True) + "\n"
+        atomic.write(self.metrics, text.encode())
 
 
 @dataclass(frozen=True)
@@ -57,6 +71,8 @@ class Context:
     tracker: Tracker
     engine: EngineSettings
     scratch: Scratch
+    numbers: Path | None = None
+    """The folder of all stages' reports, for a stage that declares that it reads them."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +90,8 @@ class Stage(Generic[P]):
         resume_ignores: parameters that say how far to go or how often to look. They are no part of
             what the stage's scratch is found by: with other values it goes on from the same state.
         keeps: names in the scratch that outlive success: what a longer run goes on from.
+        metrics: whether it has metrics, and so takes ``--metrics``.
+        numbers: whether it reads what other stages stored for reports, by ``--numbers``.
     """
 
     name: str
@@ -85,6 +103,8 @@ class Stage(Generic[P]):
     artifact: bool = True
     resume_ignores: tuple[str, ...] = ()
     keeps: tuple[str, ...] = ()
+    metrics: bool = True
+    numbers: bool = False
 
 
 def main(stage: Stage[P], argv: list[str] | None = None) -> None:
@@ -143,8 +163,11 @@ def _parser(stage: Stage[P]) -> argparse.ArgumentParser:
         add(f"--{kind}", type=Path, required=not optional, metavar="FOLDER", help="an input")
     if stage.artifact:
         add("--out", type=Path, required=True, metavar="FOLDER", help="the artifact")
-    add("--metrics", type=Path, required=True, metavar="FILE", help="a small JSON")
-    add("--reports", type=Path, required=True, metavar="FOLDER", help="curves, figures, videos")
+    if stage.metrics:
+        add("--metrics", type=Path, required=True, metavar="FILE", help="a small JSON")
+    if stage.numbers:
+        add("--numbers", type=Path, required=True, metavar="FOLDER", help="all stages' reports")
+    add("--reports", type=Path, required=True, metavar="FOLDER", help="tables, arrays to draw")
     return parser
 
 
@@ -157,30 +180,44 @@ def _run(stage: Stage[P], arguments: argparse.Namespace) -> None:
         if (path := getattr(arguments, kind)) is not None
     }
     out = arguments.out if stage.artifact else arguments.reports
-    outputs = Outputs(out, arguments.metrics, arguments.reports)
+    outputs = Outputs(out, getattr(arguments, "metrics", None), arguments.reports)
     cards = [given.card for given in inputs.values()]
     values = parameters.model_dump(mode="json")
     search = {name: value for name, value in values.items() if name not in stage.resume_ignores}
     key = fingerprint(search, cards, _code(environment))
     with (
+        tempfile.TemporaryDirectory(prefix="world-models-") as pictures,
         Scratch.open(find_root(), stage.name, environment, key) as scratch,
         open_run(stage.name, environment, values, cards, scratch) as tracker,
     ):
         for kind, given in inputs.items():
             tracker.log_input(kind, given.path)
-        context = Context(environment, tracker, EngineSettings.from_environment(), scratch)
+        engine, numbers = EngineSettings.from_environment(), getattr(arguments, "numbers", None)
+        context = Context(environment, tracker, engine, scratch, numbers)
         stage.run(parameters, inputs, outputs, context)
         tracker.log_outputs(outputs.metrics, outputs.reports)
+        _log_pictures(stage.name, outputs.reports, Path(pictures), tracker)
         if stage.name in WEIGHTS:
             tracker.log_artifact(outputs.artifact, "model")
         scratch.remove(stage.keeps)
 
 
+def _log_pictures(stage: str, numbers: Path, pictures: Path, tracker: Tracker) -> None:
+    """Draw the stage's pictures for its MLflow run; DVC has those of stage report."""
+    if not tracker.recording:
+        return
+    try:
+        importlib.import_module(DRAWING).draw(stage, numbers, pictures)
+    except Exception as error:  # a fault in a picture must not fail hours of work
+        _say(f"{stage}: its MLflow run goes without pictures: {error}", 0)
+    tracker.log_artifact(pictures, "reports")
+
+
 def _code(environment: str) -> list[Path]:
-    """Our own files that the stage runs; tracking cannot change a result."""
+    """Our own files that the stage runs, without those that cannot change a result."""
     modules = dict(sys.modules)
     names = [n for n in modules if n == "world_models" or n.startswith("world_models.")]
-    files = [modules[n].__file__ for n in names if not n.startswith("world_models.tracking")]
+    files = [modules[n].__file__ for n in names if not n.startswith(EXEMPT)]
     found = {Path(file).resolve() for file in files if file}
     # Importing the package loads all specifications; a simulator is loaded by name, in the workers.
     folder = Path(__file__).resolve().parents[1] / "envs"

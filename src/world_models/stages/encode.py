@@ -3,7 +3,6 @@
 Reads the rollouts and V; writes ``data/<env>/latents``, which M learns from.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -51,7 +50,7 @@ def run(
     with atomic.atomic_folder(outputs.reports) as reports:
         table = pd.DataFrame(statistics.by_dimension())
         table.to_csv(reports / "dimensions.csv", index_label="dimension")
-    atomic.write(outputs.metrics, (json.dumps(metrics, indent=2, sort_keys=True) + "\n").encode())
+    outputs.write_metrics(metrics)
 
 
 def _encode(

@@ -1,13 +1,11 @@
 """Stage evaluate: C in the genuine simulator, on seeds that nothing else used.
 
-Reads V, M and C; writes scores beside the random policy's, every episode as a row, and videos of
-the agent and of its dream.
+Reads V, M and C; writes scores beside the random policy's, every episode as a row, and recordings
+of some episodes and dreams, from which stage report makes videos.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,14 +14,12 @@ from numpy.typing import NDArray
 
 from world_models.engine.api import Engine, Task
 from world_models.engine.settings import open_engine
-from world_models.evaluation import tables, trials
+from world_models.evaluation import recordings, tables, trials
 from world_models.evaluation.agent import Agent
 from world_models.evaluation.parameters import EvaluateParameters
-from world_models.evaluation.trials import Played, RandomPlan, Recording, Trial
+from world_models.evaluation.recordings import Recording
+from world_models.evaluation.trials import Played, RandomPlan, Trial
 from world_models.progress import progress
-from world_models.reports import evaluate as figures
-from world_models.reports import films
-from world_models.reports.replay import Film, replay
 from world_models.seeding import episode_seeds
 from world_models.stages.command import Context, Input, Outputs, Stage, main
 from world_models.storage import atomic
@@ -39,22 +35,20 @@ def run(
     outputs: Outputs,
     context: Context,
 ) -> None:
-    """Play, score and show."""
+    """Play, score and record."""
     paths = (inputs[kind].path for kind in ("vae", "mdnrnn", "controller"))
     agent = Agent.load(context.environment, *paths)
     with open_engine(context.engine) as engine:
         played = _play(parameters, agent, engine)
-        shown = _film(parameters, agent, played["agent"], engine)
     table = pd.concat([tables.episodes(policy, played[policy]) for policy in ("agent", "random")])
     dreams = tables.episodes("dream", played["dream"])
     with atomic.atomic_folder(outputs.reports) as folder:
         table.to_csv(folder / "episodes.csv", index=False)
         dreams.to_csv(folder / "dreams.csv", index=False)
-        figures.returns(table).savefig(folder / "returns.png", dpi=110)
-        _show(parameters, agent, shown, _recordings(played["dream"]), folder)
+        for name in ("agent", "dream"):
+            recordings.save(folder / f"{name}.safetensors", _recordings(played[name]))
     metrics = _metrics(table, dreams if agent.ends_in_dreams else None)
-    text = json.dumps(metrics, indent=2, sort_keys=True) + "\n"
-    atomic.write(outputs.metrics, text.encode())
+    outputs.write_metrics(metrics)
 
 
 @dataclass(frozen=True)
@@ -117,37 +111,6 @@ def _recordings(played: list[Played]) -> list[Recording]:
     return [recording for unit in played for recording in unit.recordings]
 
 
-def _film(
-    parameters: EvaluateParameters, agent: Agent, played: list[Played], engine: Engine
-) -> list[Film]:
-    """The recorded episodes once more, now with pictures."""
-    task = Task(None, (agent.environment, parameters.video_steps), _replay)
-    match = Match(f"film {agent.environment}", task, _recordings(played))
-    films_: list[Any] = match.play(engine)
-    return films_
-
-
-def _replay(state: tuple[str, int], recording: Recording) -> Film:
-    environment, steps = state
-    return replay(environment, recording, steps, films.STRIDE)
-
-
-def _show(
-    parameters: EvaluateParameters,
-    agent: Agent,
-    shown: list[Film],
-    dreams: list[Recording],
-    folder: Path,
-) -> None:
-    where = agent.environment
-    views = [films.view(film, agent.vision) for film in shown]
-    for number, seen in enumerate(views, start=1):
-        films.write_agent(folder / f"agent-{number}.mp4", where, [seen])
-    dream = films.dreamed(dreams, agent.vision, parameters.video_steps)
-    films.write_dream(folder, where, views[0], dream)
-    films.write_gifs(folder, where, views[0], dream, parameters.gif_steps)
-
-
 def _metrics(table: pd.DataFrame, dreams: pd.DataFrame | None) -> dict[str, Any]:
     scores = {str(name): tables.summary(part) for name, part in table.groupby("policy")}
     if dreams is not None and len(dreams) > 1:
@@ -157,7 +120,7 @@ def _metrics(table: pd.DataFrame, dreams: pd.DataFrame | None) -> dict[str, Any]
 
 STAGE = Stage(
     name="evaluate",
-    description="Score C in the genuine simulator, beside the random policy, and show it.",
+    description="Score C in the genuine simulator, beside the random policy.",
     schema=EvaluateParameters,
     inputs=("vae", "mdnrnn", "controller"),
     run=run,

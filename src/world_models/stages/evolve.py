@@ -1,14 +1,11 @@
 """Stage evolve: C, in reality or wholly inside M's dream (paper 3.4, App. A.4).
 
-Reads V and M; writes ``models/<env>/controller``, the history of generations as CSV and a plot.
+Reads V and M; writes ``models/<env>/controller``, the history of generations as CSV.
 """
 
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from world_models.controller.model import Controller
 from world_models.controller.policy import ControllerSpec, Sizes, count
@@ -20,7 +17,6 @@ from world_models.evolution.optimiser import OPTIMISERS
 from world_models.evolution.parameters import EvolveParameters
 from world_models.memory.model import Memory
 from world_models.progress import progress
-from world_models.reports.evolve import figure
 from world_models.stages.command import Context, Input, Outputs, Stage, main
 from world_models.storage import artifact, atomic, tensors
 from world_models.vision.model import Vision
@@ -172,15 +168,9 @@ def _write(
         upstream=[given.card for given in inputs.values()],
     ) as folder:
         controller.save(folder)
-    _report(table(evolution.done), outputs.reports)
-    text = json.dumps(metrics, indent=2, sort_keys=True) + "\n"
-    atomic.write(outputs.metrics, text.encode())
-
-
-def _report(rows: pd.DataFrame, reports: Path) -> None:
-    with atomic.atomic_folder(reports) as folder:
-        rows.to_csv(folder / "history.csv", index=False)
-        figure(rows).savefig(folder / "history.png", dpi=110, metadata={"Software": None})
+    with atomic.atomic_folder(outputs.reports) as folder:
+        table(evolution.done).to_csv(folder / "history.csv", index=False)
+    outputs.write_metrics(metrics)
 
 
 STAGE = Stage(

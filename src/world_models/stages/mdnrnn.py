@@ -4,7 +4,6 @@ Reads latents, never a pixel; writes ``models/<env>/mdnrnn`` with the first fram
 from, and a report that says whether the dream is usable.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,6 @@ from world_models.memory.parameters import MDNRNNParameters
 from world_models.memory.rollout import dream_on
 from world_models.memory.training import Row, steps_done, train, training_precision
 from world_models.progress import progress
-from world_models.reports import mdnrnn as figures
 from world_models.stages.command import Context, Input, Outputs, Stage, main
 from world_models.storage import artifact, atomic, tensors
 from world_models.storage.latents import Latents, LatentsReader
@@ -82,8 +80,7 @@ def run(
         _report(folder, pd.DataFrame(history), found)
         _report_ends(folder, found, survival, parameters.restart_weight)
         _report_rollout(folder, memory, data, parameters.seed)
-    text = json.dumps(metrics, indent=2, sort_keys=True) + "\n"
-    atomic.write(outputs.metrics, text.encode())
+    outputs.write_metrics(metrics)
 
 
 def _read(folder: Path, parameters: MDNRNNParameters) -> Data:
@@ -128,7 +125,6 @@ def _survival(memory: Memory, data: Data, seed: int) -> pd.DataFrame | None:
 
 def _report(folder: Path, history: pd.DataFrame, found: held_out.HeldOut) -> None:
     history.to_csv(folder / "curves.csv", index=False)
-    figures.curves(history).savefig(folder / "curves.png", dpi=110, metadata={"Software": None})
     columns = {"nll": found.nll, "nll_marginal": found.marginal}
     pd.DataFrame(columns).to_csv(folder / "nll_by_dimension.csv", index_label="dimension")
 
@@ -141,8 +137,6 @@ def _report_ends(
     risk = held_out.risk(found, restart_weight)
     risk.to_csv(folder / "risk.csv", index=False)
     survival.to_csv(folder / "survival.csv", index=False)
-    picture = figures.ends(risk, survival)
-    picture.savefig(folder / "ends.png", dpi=110, metadata={"Software": None})
 
 
 def _report_rollout(folder: Path, memory: Memory, data: Data, seed: int) -> None:
@@ -155,8 +149,7 @@ def _report_rollout(folder: Path, memory: Memory, data: Data, seed: int) -> None
     z, actions = steps.mu[episode], steps.actions[episode]
     warm = max(min(WARM, length // 2), 1)
     dreamed = dream_on(memory, z, actions, warm=warm, samples=3, tau=1.0, seed=seed)
-    picture = figures.rollout(z, dreamed, warm)
-    picture.savefig(folder / "rollout.png", dpi=110, metadata={"Software": None})
+    tensors.save(folder / "rollout.safetensors", {"z": z, "dreamed": dreamed})
 
 
 STAGE = Stage(

@@ -6,7 +6,6 @@ bytes do not depend on the number of workers.
 """
 
 import importlib
-import json
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,10 +21,9 @@ from world_models.envs import catalogue
 from world_models.envs.parameters import RolloutsParameters
 from world_models.errors import ParameterError
 from world_models.progress import progress
-from world_models.reports import rollouts as figures
 from world_models.seeding import episode_seeds
 from world_models.stages.command import Context, Input, Outputs, Stage, main
-from world_models.storage import artifact, atomic
+from world_models.storage import artifact, atomic, tensors
 from world_models.storage.episodes import (
     EpisodeReader,
     ShardInfo,
@@ -39,6 +37,8 @@ from world_models.worlds.collect import Limits, RandomPlan
 
 AGENT = "world_models.worlds.collect_agent"
 """Loaded by name: what a random policy collects does not depend on the code of V, M and C."""
+ROWS, COLUMNS = 6, 10
+"""Episodes, and moments of each, whose frames are stored to be looked at."""
 
 
 def run(
@@ -66,8 +66,7 @@ def run(
         index = _assemble(folder, len(units), context.scratch, parameters)
         metrics |= _metrics(index, parameters)
         details["action_size"] = _report(folder, index, outputs.reports)
-    text = json.dumps(metrics, indent=2, sort_keys=True) + "\n"
-    atomic.write(outputs.metrics, text.encode())
+    outputs.write_metrics(metrics)
 
 
 def _units(parameters: RolloutsParameters) -> list[NDArray[np.int64]]:
@@ -171,16 +170,24 @@ def _version(package: str) -> str:
 
 
 def _report(folder: Path, index: pd.DataFrame, reports: Path) -> int:
-    """Pictures and a table of the data set; returns how many numbers an action has."""
+    """A table of the data set and some of its frames; returns how many numbers an action has."""
     reader = EpisodeReader(folder)
     with atomic.atomic_folder(reports) as draft:
         columns = ["episode", "length", "return", "ended"]
         index[columns].to_csv(draft / "episodes.csv", index=False)
-        figures.spread(index).savefig(draft / "episodes.png", dpi=110, metadata={"Software": None})
-        figures.sheet(reader).savefig(draft / "frames.png", dpi=110, metadata={"Software": None})
+        tensors.save(draft / "frames.safetensors", {"frames": _sheet(reader)})
     size = reader.action_size
     reader.close()
     return size
+
+
+def _sheet(reader: EpisodeReader) -> NDArray[np.uint8]:
+    """Frames spread evenly over the episodes and the data set, (rows, COLUMNS, 64, 64, 3)."""
+    rows = []
+    for episode in np.unique(np.linspace(0, len(reader) - 1, ROWS).astype(int)).tolist():
+        steps = np.linspace(0, reader.lengths[episode] - 1, COLUMNS).astype(int).tolist()
+        rows.append(np.concatenate([reader.frames(episode, t, t + 1) for t in steps]))
+    return np.stack(rows)
 
 
 STAGE = Stage(

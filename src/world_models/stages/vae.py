@@ -1,20 +1,17 @@
 """Stage vae: V learns to see, by reconstruction and KL alone (paper 3.2, App. A.1).
 
-Reads the rollouts; writes ``models/<env>/vae``, curves and pictures.
+Reads the rollouts; writes ``models/<env>/vae``, curves, and frames with their reconstructions.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from world_models.devices import DeviceSettings
 from world_models.progress import progress
-from world_models.reports import vae as pictures
 from world_models.seeding import stream
 from world_models.stages.command import Context, Input, Outputs, Stage, main
 from world_models.storage import artifact, atomic, tensors
@@ -26,7 +23,7 @@ from world_models.vision.parameters import VAEParameters
 from world_models.vision.training import Row, steps_done, train, training_formulation
 
 SHOWN = 32
-"""Frames in each picture."""
+"""Frames of each kind that are stored to be looked at."""
 
 
 def run(
@@ -60,7 +57,7 @@ def run(
     ) as draft:
         tensors.save(draft / WEIGHTS, state_arrays(network))
     _reports(history, Vision(network), held_out.frames.numpy(), parameters.seed, outputs.reports)
-    atomic.write(outputs.metrics, (json.dumps(metrics, indent=2, sort_keys=True) + "\n").encode())
+    outputs.write_metrics(metrics)
     context.tracker.log_artifact(outputs.artifact / WEIGHTS, "weights")
 
 
@@ -93,17 +90,14 @@ def _reports(
     shown = held_out[np.linspace(0, len(held_out) - 1, min(SHOWN, len(held_out))).astype(int)]
     mu, _ = vision.encode(np.ascontiguousarray(shown))
     z = stream(seed, "vae samples").standard_normal((SHOWN, vision.z_size), np.float32)
-    samples = vision.decode(z)
+    frames = {
+        "originals": shown,
+        "reconstructions": vision.decode(mu),
+        "samples": vision.decode(z),
+    }
     with atomic.atomic_folder(reports) as folder:
         table.to_csv(folder / "curves.csv", index=False)
-        pictures.curves(table).savefig(folder / "curves.png", dpi=110, metadata={"Software": None})
-        _save(folder / "reconstructions.png", pictures.pairs(shown, vision.decode(mu)))
-        rows = [samples[first : first + 8] for first in range(0, SHOWN, 8)]
-        _save(folder / "samples.png", pictures.mosaic(rows))
-
-
-def _save(path: Path, picture: Frames) -> None:
-    Image.fromarray(picture).save(path, optimize=True)
+        tensors.save(folder / "frames.safetensors", frames)
 
 
 STAGE = Stage(

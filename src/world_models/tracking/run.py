@@ -62,6 +62,11 @@ class Tracker:
         """MLflow's id of the run, None until the recorder has opened it or without tracking."""
         return self._channel.run_id if self._channel else None
 
+    @property
+    def recording(self) -> bool:
+        """Whether anything is recorded at all."""
+        return self._channel is not None
+
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
         """Record numbers at a step (stage's own count: gradient step, generation, shard)."""
         values = {_name(key): float(value) for key, value in metrics.items()}
@@ -118,8 +123,14 @@ class Tracker:
         # 36 characters are what MLflow's table holds: just an MD5 with ``.dir``
         self._send(do="input", name=name, path=str(Path(path).resolve()), digest=digest[:36])
 
-    def log_outputs(self, metrics: Path, reports: Path) -> None:
+    def log_outputs(self, metrics: Path | None, reports: Path) -> None:
         """Record a stage's metrics JSON (numbers, flattened with dots) and its reports folder."""
+        if metrics is not None:
+            self._log_metrics_file(metrics)
+        if reports.is_dir():
+            self.log_artifact(reports, "reports")
+
+    def _log_metrics_file(self, metrics: Path) -> None:
         try:
             content = json.loads(metrics.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
@@ -127,8 +138,6 @@ class Tracker:
         else:
             self.log_metrics(_numbers(content))
             self.log_artifact(metrics)
-        if reports.is_dir():
-            self.log_artifact(reports, "reports")
 
     def close(self, status: str) -> None:
         """End the run as FINISHED, FAILED or KILLED, when all before it has been recorded."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from world_models.evaluation import recordings
 from world_models.seeding import episode_seeds
 
 VALUES = {
@@ -20,8 +21,6 @@ VALUES = {
     "tau": 1.1,
     "batch": 2,
     "videos": 1,
-    "video_steps": 60,
-    "gif_steps": 40,
     "seed": 8,
 }
 RUN = """
@@ -62,10 +61,10 @@ def _evaluate(models: Path, out: Path) -> set[str]:
 
 
 @pytest.mark.slow
-def test_stage_writes_scores_tables_and_videos(models, tmp_path):
+def test_stage_writes_scores_tables_and_recordings(models, tmp_path):
     files = _evaluate(models, tmp_path / "out")
-    reports = ("agent-1.mp4", "agent-and-dream.gif", "agent.gif", "dream.mp4", "dreams.csv")
-    expected = {f"reports/{name}" for name in (*reports, "episodes.csv", "returns.png")}
+    reports = ("agent.safetensors", "dream.safetensors", "dreams.csv", "episodes.csv")
+    expected = {f"reports/{name}" for name in reports}
     assert {name for name in files if not name.startswith(".")} == (
         expected | {"metrics/evaluate.json"}
     )
@@ -85,3 +84,13 @@ def _check_scores(out: Path) -> None:
         assert metrics[policy]["sd"] == pytest.approx(rows["return"].std())
         assert (rows["return"] == rows["length"]).all()  # TakeCover: 1 a step
     assert metrics["dream"]["n"] == 3
+    (shown,) = recordings.load(out / "reports" / "agent.safetensors")
+    first = table.iloc[0]
+    assert (shown.seed, len(shown.actions), len(shown.z)) == (
+        first["seed"],
+        first["length"],
+        first["length"],
+    )
+    dreams = recordings.load(out / "reports" / "dream.safetensors")
+    lengths = pd.read_csv(out / "reports" / "dreams.csv")["length"]
+    assert [len(dream.z) for dream in dreams] == lengths.tolist()

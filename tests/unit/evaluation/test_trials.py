@@ -4,7 +4,8 @@ import pytest
 from world_models.envs import catalogue
 from world_models.evaluation import trials
 from world_models.evaluation.agent import Agent
-from world_models.evaluation.trials import Played, RandomPlan, Recording, Trial
+from world_models.evaluation.recordings import Recording
+from world_models.evaluation.trials import Played, RandomPlan, Trial
 from world_models.reports.replay import replay
 from world_models.worlds.dream import Dream
 

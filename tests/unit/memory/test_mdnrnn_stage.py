@@ -77,7 +77,7 @@ def test_doom_is_written_with_first_frames_and_a_report_on_its_ends(tmp_path):
     assert card.lineage.keys() == {"encode"}
     names = {path.name for path in outputs.reports.iterdir()}
     csv = {"curves.csv", "nll_by_dimension.csv", "risk.csv", "survival.csv"}
-    assert names == csv | {"curves.png", "ends.png", "rollout.png"}
+    assert names == csv | {"rollout.safetensors"}
     assert pd.read_csv(outputs.reports / "curves.csv")["step"].tolist() == [5, 10, 12]
 
 

@@ -1,0 +1,52 @@
+"""Recorded episodes in one file: what videos are made of."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from world_models.storage import tensors
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One episode, step by step: enough to play it again in a simulator that draws.
+
+    Attributes:
+        seed: of the episode.
+        actions: float32 (T, A).
+        z: V's or the dream's, when C took them, float32 (T, Z).
+    """
+
+    seed: int
+    actions: NDArray[np.float32]
+    z: NDArray[np.float32]
+
+
+def save(path: Path, recordings: Sequence[Recording]) -> None:
+    """Write n ≥ 1 recordings as safetensors: ``seeds``, ``lengths``, ``actions``, ``z``.
+
+    Actions (N, A) and z (N, Z) of all episodes follow each other; N is the sum of the lengths.
+    """
+    arrays = {
+        "seeds": np.array([recording.seed for recording in recordings], np.int64),
+        "lengths": np.array([len(recording.actions) for recording in recordings], np.int64),
+        "actions": np.concatenate([recording.actions for recording in recordings]),
+        "z": np.concatenate([recording.z for recording in recordings]),
+    }
+    tensors.save(path, arrays)
+
+
+def load(path: Path) -> list[Recording]:
+    """Read what :func:`save` wrote.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    arrays = tensors.load(path)
+    borders = np.cumsum(arrays["lengths"])[:-1]
+    actions, z = np.split(arrays["actions"], borders), np.split(arrays["z"], borders)
+    seeds = arrays["seeds"].tolist()
+    return [Recording(*parts) for parts in zip(seeds, actions, z, strict=True)]
