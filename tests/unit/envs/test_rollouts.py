@@ -101,11 +101,11 @@ def test_the_artifact_and_its_card(made):
     assert metrics["terminated"] == (index["ended"] == "terminated").mean()
 
 
-def test_reports_are_for_people(made):
+def test_reports_hold_a_table_and_frames_to_draw(made):
     table = pd.read_csv(made.reports / "episodes.csv")
     assert table.columns.tolist() == ["episode", "length", "return", "ended"]
     assert set(table["ended"]) <= {"terminated", "stopped"}
-    assert {p.suffix for p in made.reports.iterdir()} == {".csv", ".png"}
+    assert {p.suffix for p in made.reports.iterdir()} == {".csv", ".safetensors"}
 
 
 def test_an_episode_is_what_the_simulator_gives_to_the_policy_alone(made):
