@@ -3,9 +3,12 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +18,7 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 STAGE = """
-import signal, sys, time
+import pickle, signal, subprocess, sys
 from pathlib import Path
 from world_models.errors import Interrupted
 from world_models.storage.artifact import Card
@@ -39,17 +42,22 @@ with (
         tracker.log_metrics({"loss": 1 / (step + 1)}, step)
     Path(f"{name}.txt").write_text("hello")
     tracker.log_artifact(Path(f"{name}.txt"), "reports")
-    tracker.log_input("rollouts", Path("data"), "0123456789abcdef0123456789abcdef.dir")
-    tracker.log_parameters({"late": {"key": 1}})
+    tracker.log_input("rollouts", Path("data"))
+    if ending == "spreads":  # as a training on several devices does
+        code = "import pickle, sys; pickle.load(sys.stdin.buffer).log_metrics({'x': 5.0}, 8)"
+        subprocess.run([sys.executable, "-c", code], input=pickle.dumps(tracker), check=True)
     if ending == "fails":
         raise ValueError("as asked")
-    opened = time.monotonic() + 120
-    while ending == "waits" and tracker.run_id is None and time.monotonic() < opened:
-        time.sleep(0.05)
-    tracker.set_tags({"extra": "yes"})
     if ending == "waits":
-        print("ready" if tracker.run_id else "never opened", flush=True)
-        time.sleep(600)
+        print("ready", flush=True)
+        sys.stdin.readline()
+"""
+LOCK = """
+stages:
+  rollouts:
+    outs:
+    - path: data
+      md5: 0123456789abcdef0123456789abcdef.dir
 """
 QUICK = [f"stage{i}" for i in range(7)]
 WAITING = {
@@ -83,42 +91,66 @@ class Store:
         return run
 
 
-def _start(folder: Path, name: str, ending: str, first: int = 0) -> "subprocess.Popen[str]":
+def _start(
+    folder: Path, name: str, ending: str, first: int = 0, **variables: str
+) -> "subprocess.Popen[str]":
     hidden = ("MLFLOW_", "DVC_", "WORLD_MODELS_")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(hidden)}
     return subprocess.Popen(
         [sys.executable, "-c", STAGE, name, ending, str(first)],
         cwd=folder,
-        env=environment,
+        env=environment | variables,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
     )
 
 
-def _end(process: "subprocess.Popen[str]", name: str) -> None:
+def _wait(condition: Callable[[], object], seconds: float = 120.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.1)
+
+
+def _journals(folder: Path) -> list[Path]:
+    return list((folder / ".scratch" / "tracking").glob("*.jsonl"))
+
+
+def _recorder(process: "subprocess.Popen[str]") -> psutil.Process:
+    (found,) = psutil.Process(process.pid).children()
+    return found
+
+
+def _end(store: Store, process: "subprocess.Popen[str]", name: str) -> None:
+    """End a stage while it works, as a user or the system would."""
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
-    (recorder,) = psutil.Process(process.pid).children()
+    _wait(lambda: name in store.runs())
     if name == "both":
-        recorder.kill()
+        _recorder(process).kill()
     process.send_signal(WAITING[name])
     process.communicate()
-    psutil.wait_procs([recorder], timeout=60)
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     folder = tmp_path_factory.mktemp("store")
+    (folder / "dvc.lock").write_text(LOCK)
+    store = Store(folder, {})
     endings = dict.fromkeys(QUICK, "ends") | {"broken": "fails"} | dict.fromkeys(WAITING, "waits")
+    endings["stage6"] = "spreads"
     assert len(endings) == 12
     processes = {name: _start(folder, name, ending) for name, ending in endings.items()}
+    _wait((folder / "mlflow.db").exists)
     for name in WAITING:
-        _end(processes[name], name)
+        _end(store, processes[name], name)
     for name in {*processes} - {*WAITING}:
         processes[name].communicate()
-    exits = {name: process.returncode for name, process in processes.items()}
-    yield Store(folder, exits)
+    _wait(lambda: len(_journals(folder)) == 1)  # of "both", which nobody records yet
+    store.exits.update({name: process.returncode for name, process in processes.items()})
+    yield store
     shutil.rmtree(folder)
 
 
@@ -136,14 +168,14 @@ def test_twelve_stages_on_a_fresh_store_do_not_collide(store: Store):
 @pytest.mark.slow
 def test_a_run_holds_what_the_stage_said_and_what_lies_upstream(store: Store):
     run = store.run("stage0")
-    expected = {"stage0.seed": "7", "stage0.n.a": "1", "late.key": "1"}
+    expected = {"stage0.seed": "7", "stage0.n.a": "1"}
     upstream = {"vae.learning_rate": "0.5", "rollouts.episodes": "9", "rollouts.seed": "3"}
     assert run.data.params == expected | upstream
     assert run.data.metrics["vae.loss.kl"] == 2.5
     assert run.data.metrics["rollouts.frames"] == 40
     tags = run.data.tags
     assert (tags["environment"], tags["seed"], tags["variant"]) == ("carracing", "7", "workspace")
-    assert tags["extra"] == "yes"
+    assert tags["git.commit"] == tags["dirty"] == "unknown"  # outside a repository
     assert run.info.run_name == "stage0@carracing"
     assert 0 < run.info.end_time - run.info.start_time < 20_000  # of the stage, not its recorder
     (dataset,) = run.inputs.dataset_inputs
@@ -158,29 +190,110 @@ def test_how_a_stage_ends_is_how_its_run_ends(store: Store):
     assert statuses == {"broken": "FAILED", "interrupted": "KILLED"}
     assert store.run("terminated").info.status == "KILLED"
     assert store.exits["broken"] == 1
-    # SIGKILL reaches no handler: the recorder saw the pipe close
+    # SIGKILL reaches no handler: the recorder saw that the process had ended
     assert store.exits["killed"] == -signal.SIGKILL
     assert store.run("killed").info.status == "KILLED"
 
 
 @pytest.mark.slow
-def test_nothing_stray_is_left(store: Store):
-    names = {p.name for p in store.folder.iterdir() if not p.name.endswith(".txt")}
-    sides = {"mlflow.db.lock", ".scratch"}
-    assert {"mlflow.db", "mlartifacts"} <= names <= {"mlflow.db", "mlartifacts"} | sides
+def test_several_processes_log_to_one_run(store: Store):
+    run = store.run("stage6")
+    assert run.data.metrics["loss"] == 1 / 1500
+    (metric,) = store.client.get_metric_history(run.info.run_id, "x")
+    assert (metric.value, metric.step) == (5.0, 8)
 
 
 @pytest.mark.slow
-def test_resume_continues_the_run_and_closes_the_dead(store: Store):
+def test_nothing_stray_is_left(store: Store):
+    names = {p.name for p in store.folder.iterdir() if not p.name.endswith(".txt")}
+    sides = {"mlflow.db.lock", ".scratch", "dvc.lock"}
+    assert {"mlflow.db", "mlartifacts"} <= names <= {"mlflow.db", "mlartifacts"} | sides
+    left = {path.name.split("-")[0] for path in (store.folder / ".scratch/tracking").iterdir()}
+    assert left == {"both"}
+
+
+@pytest.mark.slow
+def test_resume_continues_the_run_and_the_next_stage_closes_what_nobody_recorded(store: Store):
     assert store.run("both").info.status == "RUNNING"  # nobody was left to say otherwise
     before = store.run("killed").info.run_id
     again = _start(store.folder, "killed", "ends", first=1000)  # repeats steps, as a resume does
     again.communicate()
+    _wait(lambda: not _journals(store.folder))
     run = store.run("killed")
     assert (run.info.run_id, run.info.status) == (before, "FINISHED")
     history = store.client.get_metric_history(run.info.run_id, "loss")
     assert sorted(m.step for m in history) == list(range(1500))
-    assert store.run("both").info.status == "KILLED"
+    both = store.run("both")
+    assert both.info.status == "KILLED"
+    history = store.client.get_metric_history(both.info.run_id, "loss")
+    assert sorted(m.step for m in history) == list(range(1500))
+
+
+@pytest.mark.slow
+def test_killed_recorder_is_replaced_at_the_stages_end(store: Store):
+    stage = _start(store.folder, "bereft", "waits")
+    _wait(lambda: "bereft" in store.runs())
+    _recorder(stage).kill()
+    stage.communicate("go on\n")
+    _wait(lambda: not _journals(store.folder))
+    run = store.run("bereft")
+    assert (stage.returncode, run.info.status) == (0, "FINISHED")
+    history = store.client.get_metric_history(run.info.run_id, "loss")
+    assert sorted(m.step for m in history) == list(range(1500))
+
+
+def _serve(folder: Path, port: int) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
+    stores = ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
+    stores += ["--artifacts-destination", str(folder / "served")]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    server = subprocess.Popen([*command, *stores], cwd=folder, start_new_session=True, **quiet)
+
+    def answers() -> bool:
+        with suppress(OSError):
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return True
+        return False
+
+    _wait(answers)
+    return server
+
+
+@pytest.mark.slow
+def test_a_server_that_is_away_loses_nothing_and_holds_nobody_up(tmp_path: Path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    (tmp_path / "dvc.lock").write_text(LOCK)
+    variables = {
+        "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    }
+    early = _start(tmp_path, "early", "ends", **variables)
+    early.communicate()
+    assert early.returncode == 0
+    waiting = _start(tmp_path, "waiting", "waits", **variables)
+    assert waiting.stdout is not None
+    assert waiting.stdout.readline() == "ready\n"
+    assert len(_journals(tmp_path)) == 2
+    server = _serve(tmp_path, port)
+    store = Store(tmp_path, {})
+    try:
+        _wait(lambda: "waiting" in store.runs())
+        waiting.communicate("go on\n")
+        later = _start(tmp_path, "later", "ends", **variables)
+        later.communicate()
+        _wait(lambda: not _journals(tmp_path))
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait()
+    for name in ("early", "waiting", "later"):
+        run = store.run(name)
+        assert run.info.status == "FINISHED"
+        history = store.client.get_metric_history(run.info.run_id, "loss")
+        assert sorted(m.step for m in history) == list(range(1500))
+        (artifact,) = (tmp_path / "served").rglob(f"*/{run.info.run_id}/**/{name}.txt")
+        assert artifact.read_text() == "hello"
 
 
 @pytest.mark.slow

@@ -31,7 +31,6 @@ def run(
 ) -> None:
     """Train V, from where an interrupted run was."""
     reader = EpisodeReader(inputs["rollouts"].path)
-    context.tracker.log_input("rollouts", inputs["rollouts"].path)
     parts = split(len(reader), parameters.validation_fraction, parameters.seed)
     frames = FrameStream(reader, parts.training, parameters.seed)
     held_out = _held_out(parameters, reader, parts.validation)
@@ -58,7 +57,6 @@ def run(
         tensors.save(draft / WEIGHTS, state_arrays(network))
     _reports(history, Vision(network), held_out.frames.numpy(), parameters.seed, outputs.reports)
     outputs.write_metrics(metrics)
-    context.tracker.log_artifact(outputs.artifact / WEIGHTS, "weights")
 
 
 class Report:

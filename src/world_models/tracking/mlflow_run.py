@@ -1,9 +1,10 @@
 """The only code that knows MLflow: one run, opened, written and ended.
 
-Loaded in the recorder's process alone.
+Only the recorder's process loads it.
 """
 
 import gc
+import json
 import sys
 import time
 from collections.abc import Mapping
@@ -38,7 +39,7 @@ METRICS_AT_ONCE, PARAMETERS_AT_ONCE = 1000, 100
 """MLflow's limits of one ``log_batch``."""
 LONGEST_VALUE = 6000
 """Characters of a parameter that MLflow keeps."""
-OPEN_WAIT = 600.0
+STORE_WAIT = 600.0
 """Seconds to wait for another stage that creates the store (which takes 3–20)."""
 
 
@@ -60,27 +61,27 @@ class Run:
         self._monitor: Any = None  # SystemMetricsMonitor is not typed
         self._pid = int(process.rsplit(" ", 2)[1])
 
-    @property
-    def full(self) -> bool:
-        """Whether the held-back metrics fill a batch."""
-        return len(self._pending) >= METRICS_AT_ONCE
-
     def take(self, message: Mapping[str, Any]) -> None:
-        """Do what a message of the stage says."""
+        """Do what a line of the journal says; metrics wait for :meth:`flush` or a full batch."""
         match message["do"]:
             case "metrics":
+                if len(self._pending) >= METRICS_AT_ONCE:
+                    self.flush()
                 self._metrics(message["values"], message["step"], message["time"])
             case "parameters":
-                self.parameters(message["values"])
+                self._parameters(message["values"])
             case "tags":
                 self.tags(message["values"])
             case "artifact":
                 self._artifact(Path(message["path"]), message["folder"] or None)
             case "input":
-                self._input(message["name"], message["path"], message["digest"])
+                self._input(message["name"], Path(message["path"]), Path(message["lock"]))
+            case "end":
+                self._client.set_terminated(self.run_id, message["status"], message["time"])
 
     def _metrics(self, values: Mapping[str, float], step: int, milliseconds: int) -> None:
-        # a resumed stage repeats the steps since its last save, with equal values
+        # A resumed stage repeats the steps since its last save, with equal values; a recorder that
+        # was killed leaves a journal of which a part is in MLflow.
         fresh = (k for k in values if step > self._last_steps.get(k, -1))
         self._pending += [Metric(key, values[key], milliseconds, step) for key in fresh]
 
@@ -91,7 +92,7 @@ class Run:
             self._client.log_batch(self.run_id, metrics=batch)
             del self._pending[: len(batch)]
 
-    def parameters(self, values: Mapping[str, str]) -> None:
+    def _parameters(self, values: Mapping[str, str]) -> None:
         """Write parameters; MLflow refuses another value for a known key."""
         items = [Param(key, value[:LONGEST_VALUE]) for key, value in values.items()]
         for start in range(0, len(items), PARAMETERS_AT_ONCE):
@@ -107,9 +108,11 @@ class Run:
         log = self._client.log_artifacts if path.is_dir() else self._client.log_artifact
         log(self.run_id, str(path), folder)
 
-    def _input(self, name: str, path: str, digest: str) -> None:
-        source = f'{{"uri": "{Path(path).as_uri()}"}}'
-        dataset = Dataset(name=name, digest=digest, source_type="local", source=source)
+    def _input(self, name: str, path: Path, lock: Path) -> None:
+        source = json.dumps({"uri": path.as_uri()})
+        digest = provenance.dvc_digest(lock, path) or "unknown"
+        # MLflow's table holds 36 characters: just an MD5 with ``.dir``
+        dataset = Dataset(name=name, digest=digest[:36], source_type="local", source=source)
         tag = InputTag("mlflow.data.context", "input")
         self._client.log_inputs(self.run_id, [DatasetInput(dataset, [tag])])
 
@@ -127,10 +130,6 @@ class Run:
         self._metrics(named, self._samples, int(time.time() * 1000))
         self._samples += 1
 
-    def end(self, status: str, milliseconds: int) -> None:
-        """Set the final status, and when the stage (not its recorder) ended."""
-        self._client.set_terminated(self.run_id, status, milliseconds)
-
 
 def _memory(pid: int) -> int:
     total = 0
@@ -144,31 +143,31 @@ def _memory(pid: int) -> int:
 
 
 def open_or_continue(opening: Mapping[str, Any]) -> Run:
-    """Open the store (made if need be), close runs of dead processes, start or continue the run."""
-    client = _open_store(opening["uri"])
+    """Open the store, made if need be, and in it the journal's run, made if it is new."""
+    client = open_store(opening["uri"])
     experiment = _experiment(client, opening["experiment"], opening["artifacts"])
-    _close_dead(client, experiment)
-    run_id = _continue(client, opening.get("run_id"))
-    if run_id is None:
-        tags = {k: v for k, v in opening["tags"].items() if v}
+    tags = {key: value for key, value in opening["tags"].items() if value}
+    query = f"tags.journal = '{tags['journal']}'"
+    found = client.search_runs([experiment], query, max_results=1)
+    if found:
+        run_id = found[0].info.run_id
+        client.update_run(run_id, status=RunStatus.to_string(RunStatus.RUNNING))
+    else:
         made = client.create_run(experiment, opening["time"], tags, opening["name"])
         run_id = made.info.run_id
-    run = Run(client, run_id, opening["tags"]["process"])
-    run.tags({"process": opening["tags"]["process"]})
-    run.parameters(opening["parameters"])
-    now = int(time.time() * 1000)
-    run._metrics(opening["metrics"], 0, now)
+    run = Run(client, run_id, tags["process"])
+    run.tags({"process": tags["process"]})
     return run
 
 
-def _open_store(uri: str) -> MlflowClient:
+def open_store(uri: str) -> MlflowClient:
     """Open the store; a fresh database is made by one process while the others wait.
 
     It is made under another name, so a database with the right name is always whole.
     """
     path = database_path(uri)
     if path is not None and not path.exists():
-        with FileLock(path.with_name(f"{path.name}.lock"), timeout=OPEN_WAIT):
+        with FileLock(path.with_name(f"{path.name}.lock"), timeout=STORE_WAIT):
             if not path.exists():
                 draft = path.with_name(f"{path.name}.new")
                 draft.unlink(missing_ok=True)
@@ -190,27 +189,6 @@ def _experiment(client: MlflowClient, name: str, artifacts: str | None) -> str:
             if found is None:
                 raise
     return str(found.experiment_id)
-
-
-def _close_dead(client: MlflowClient, experiment: str) -> None:
-    """Mark runs KILLED whose process on this machine is gone and could not say so."""
-    running = client.search_runs([experiment], "attributes.status = 'RUNNING'", max_results=200)
-    for run in running:
-        if provenance.is_gone(run.data.tags.get("process", "")):
-            client.set_terminated(run.info.run_id, "KILLED")
-
-
-def _continue(client: MlflowClient, run_id: str | None) -> str | None:
-    if run_id is None:
-        return None
-    try:
-        run = client.get_run(run_id)
-    except MlflowException:
-        return None  # another store, or the run was removed there
-    if run.info.lifecycle_stage != "active":
-        return None
-    client.update_run(run_id, status=RunStatus.to_string(RunStatus.RUNNING))
-    return str(run_id)
 
 
 def settle() -> None:

@@ -4,29 +4,36 @@ import json
 import math
 import os
 import re
-import shutil
-import tempfile
+import signal
+import subprocess
+import sys
 import time
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from world_models.errors import Interrupted
 from world_models.storage.artifact import Card
+from world_models.storage.scratch import FOLDER, find_root
 from world_models.tracking import provenance, store
-from world_models.tracking.channel import Channel
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
+from world_models.tracking.journal import Journal
 
 SWITCH = "WORLD_MODELS_TRACKING"
 """Environment variable: ``off`` records nothing."""
 NOTE = "mlflow-run"
-"""Name under which the run's id stands in the stage's scratch."""
-PATIENCE = {"FINISHED": 300.0, "FAILED": 20.0, "KILLED": 3.0}
-"""Seconds to wait at the end for what is still to be recorded; after that it goes on alone."""
+"""Name in the stage's scratch under which the run's name is kept, for a resume."""
+PATIENCE = {"FINISHED": 30.0, "FAILED": 10.0, "KILLED": 3.0}
+"""Seconds to wait at a stage's end for its recorder, which then goes on alone."""
+_QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "PYTHONWARNINGS": "ignore",  # of MLflow's dependencies, which we cannot mend
+    "OMP_NUM_THREADS": "1",
+    "GIT_OPTIONAL_LOCKS": "0",  # asking git must not disturb a git command of the user's
+}
+_DEFAULTS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
+"""MLflow's own values would wait minutes for a dead server; the recorder tries again itself."""
 
 
 class Notebook(Protocol):
@@ -40,88 +47,49 @@ class Notebook(Protocol):
 
 
 class Tracker:
-    """Takes what a stage reports. No method raises or waits; a fault becomes a line on stderr.
+    """Takes what a stage reports. No method waits or raises; a fault becomes a line on stderr.
 
-    Metric and parameter names may hold letters, digits and ``_-./: ``; others become ``_``.
+    It may be pickled and used in several processes at once. Without a journal it records nothing.
+    Letters, digits and ``_-./: `` may stand in a metric's name; other characters become ``_``.
 
     Attributes:
         continued: whether the run is that of an interrupted attempt, which recorded its part.
     """
 
-    def __init__(
-        self, channel: Channel | None, notebook: Notebook | None, *, continued: bool = False
-    ) -> None:
+    def __init__(self, journal: Journal | None = None, *, continued: bool = False) -> None:
         self.continued = continued
-        self._channel = channel
-        self._notebook = notebook
-        self._noted = False
-        self._folder = Path(tempfile.mkdtemp(prefix="world-models-")) if channel else None
-
-    @property
-    def run_id(self) -> str | None:
-        """MLflow's id of the run, None until the recorder has opened it or without tracking."""
-        return self._channel.run_id if self._channel else None
+        self._journal = journal
 
     @property
     def recording(self) -> bool:
         """Whether anything is recorded at all."""
-        return self._channel is not None
+        return self._journal is not None
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
         """Record numbers at a step (stage's own count: gradient step, generation, shard)."""
         values = {_name(key): float(value) for key, value in metrics.items()}
-        self._send(do="metrics", values=values, step=int(step), time=int(time.time() * 1000))
-
-    def log_parameters(self, parameters: Mapping[str, Any]) -> None:
-        """Record parameters, nested ones flattened with dots; MLflow never changes one again."""
-        self._send(do="parameters", values=_texts(parameters))
-
-    def set_tags(self, tags: Mapping[str, str]) -> None:
-        """Record or replace tags."""
-        self._send(do="tags", values=dict(tags))
+        self._append(do="metrics", values=values, step=int(step))
 
     def log_artifact(self, path: Path, folder: str = "") -> None:
-        """Copy a file, or all files of a folder, to the run's artifacts under ``folder``.
-
-        The path must stay until the run ends.
-        """
-        self._send(do="artifact", path=str(Path(path).resolve()), folder=folder)
-
-    def log_figure(self, name: str, figure: "Figure") -> None:
-        """Record a matplotlib figure as PNG; ``name`` is its path among the artifacts."""
-        if self._folder is None:
+        """Record a file, or all files of a folder, as they are now, under ``folder``."""
+        if self._journal is None:
             return
-        path = self._scratch_path(name if name.endswith(".png") else f"{name}.png")
         try:
-            figure.savefig(path, dpi=120, metadata={"Software": None})
-        except (OSError, ValueError) as error:
-            self._complain(f"the figure {name} cannot be drawn: {error}")
-            return
-        self._send_scratch(path)
-
-    def log_table(self, name: str, table: "pd.DataFrame") -> None:
-        """Record a table as CSV; ``name`` is its path among the artifacts."""
-        if self._folder is None:
-            return
-        path = self._scratch_path(name if name.endswith(".csv") else f"{name}.csv")
-        try:
-            table.to_csv(path, index=False)
+            kept = self._journal.keep(path)
         except OSError as error:
-            self._complain(f"the table {name} cannot be written: {error}")
-            return
-        self._send_scratch(path)
+            _warn(f"{path} is not recorded: {error}")
+        else:
+            self._append(do="artifact", path=str(kept.absolute()), folder=folder)
 
-    def log_input(self, name: str, path: Path, digest: str | None = None) -> None:
-        """Record what the stage reads, never its bytes.
+    def log_input(self, name: str, path: Path) -> None:
+        """Record what the stage reads, by DVC's digest of it and never its bytes.
 
         Args:
             name: such as ``rollouts``.
             path: where it lies.
-            digest: identifies the bytes; by default DVC's, from ``dvc.lock``.
         """
-        digest = digest or provenance.dvc_digest(Path("dvc.lock"), path) or "unknown"
-        # 36 characters are what MLflow's table holds: just an MD5 with ``.dir``
-        self._send(do="input", name=name, path=str(Path(path).resolve()), digest=digest[:36])
+        lock = str(Path("dvc.lock").absolute())
+        self._append(do="input", name=name, path=str(path.resolve()), lock=lock)
 
     def log_outputs(self, metrics: Path | None, reports: Path) -> None:
         """Record a stage's metrics JSON (numbers, flattened with dots) and its reports folder."""
@@ -134,47 +102,18 @@ class Tracker:
         try:
             content = json.loads(metrics.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            self._complain(f"{metrics} cannot be read: {error}")
+            _warn(f"{metrics} cannot be read: {error}")
         else:
             self.log_metrics(_numbers(content))
             self.log_artifact(metrics)
 
-    def close(self, status: str) -> None:
-        """End the run as FINISHED, FAILED or KILLED, when all before it has been recorded."""
-        over = self._channel is None or self._channel.close(status, PATIENCE[status])
-        if self._folder and over:
-            shutil.rmtree(self._folder, ignore_errors=True)
-
-    def _send(self, **message: Any) -> None:
-        if self._channel is None:
+    def _append(self, **message: Any) -> None:
+        if self._journal is None:
             return
-        self._channel.send(message)
-        self._note()
-
-    def _note(self) -> None:
-        # by the stage's own thread: nobody may write to the scratch while the stage removes it
-        if self._noted or self._notebook is None or self.run_id is None:
-            return
-        self._noted = True
         try:
-            self._notebook.save(NOTE, self.run_id.encode())
-        except Exception as error:  # tracking must not end a stage
-            self._complain(f"the run's id cannot be kept for a resume: {error}")
-
-    def _scratch_path(self, name: str) -> Path:
-        assert self._folder is not None
-        path = self._folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path
-
-    def _send_scratch(self, path: Path) -> None:
-        assert self._folder is not None
-        folder = path.relative_to(self._folder).parent.as_posix()
-        self._send(do="artifact", path=str(path), folder="" if folder == "." else folder)
-
-    def _complain(self, text: str) -> None:
-        if self._channel:
-            self._channel.warn(text)
+            self._journal.append(message | {"time": _milliseconds()})
+        except OSError as error:
+            _warn(f"{message['do']} not recorded: {error}")
 
 
 @contextmanager
@@ -187,7 +126,7 @@ def open_run(
 ) -> Iterator[Tracker]:
     """Record the block as one MLflow run, FINISHED, FAILED or KILLED (Ctrl-C, SIGTERM).
 
-    A run that stands in ``scratch`` from an interrupted attempt is continued.
+    A run that an interrupted attempt left in ``scratch`` is continued.
 
     Args:
         stage: name of the stage; parameters are recorded as ``<stage>.<key>``, as in the file.
@@ -196,53 +135,112 @@ def open_run(
         parameters: the stage's own; ``seed`` among them becomes a tag too.
         cards: of the inputs: their parameters and headline metrics and those of all stages
             upstream are recorded as ``<stage>.<key>``, so that one row compares pipelines.
-        scratch: where the run's id is kept for a resume.
+        scratch: where the run's name is kept for a resume.
 
     Raises:
-        UserError: the tracking URI can never work. An unreachable one is a warning, and is tried
-            again while the stage runs.
+        UserError: the tracking URI can never work. An unreachable one is a warning, and what is
+            logged is kept until it can be recorded.
     """
     if os.environ.get(SWITCH, "").lower() in ("off", "0", "false", "no"):
-        yield Tracker(None, None)
+        yield Tracker()
         return
-    opening = _opening(stage, environment, parameters, cards)
-    opening["run_id"] = _previous(scratch)
-    tracker = Tracker(Channel(opening), scratch, continued=opening["run_id"] is not None)
+    opening = _opening(stage, environment, parameters)
     try:
-        yield tracker
+        kept = scratch.load(NOTE) if scratch else None
+        journal = _create(opening, scratch, kept)
+        _append_lineage(journal, stage, parameters, cards)
+    except OSError as error:
+        _warn(f"this run is not recorded: {error}")
+        yield Tracker()
+        return
+    recorder = _start(journal)
+    try:
+        yield Tracker(journal, continued=kept is not None)
     except (Interrupted, KeyboardInterrupt):
-        tracker.close("KILLED")
+        _end(journal, recorder, "KILLED")
         raise
     except BaseException:
-        tracker.close("FAILED")
+        _end(journal, recorder, "FAILED")
         raise
-    tracker.close("FINISHED")
+    _end(journal, recorder, "FINISHED")
 
 
-def _opening(
-    stage: str, environment: str, parameters: Mapping[str, Any], cards: Sequence[Card]
-) -> dict[str, Any]:
-    lineage: dict[str, Mapping[str, Any]] = {}
-    for card in cards:
-        own = {"parameters": card.parameters, "metrics": card.metrics}
-        lineage |= card.lineage | {card.stage: own}
-    upstream = {name: made["metrics"] for name, made in lineage.items()}
-    values = {name: made["parameters"] for name, made in lineage.items()} | {stage: parameters}
+def _create(opening: dict[str, Any], scratch: Notebook | None, kept: bytes | None) -> Journal:
+    """A journal for a new run, or for another attempt at the one whose name was ``kept``."""
+    name = kept.decode() if kept else f"{opening['name'].replace('@', '-')}-{uuid.uuid4().hex[:12]}"
+    if scratch and not kept:
+        scratch.save(NOTE, name.encode())
+    folder = find_root().absolute() / FOLDER / "tracking"
+    journal = Journal(folder / f"{name}-{time.time_ns()}.jsonl")
+    opening["tags"]["journal"] = journal.run
+    journal.create(opening)
+    return journal
+
+
+def _start(journal: Journal) -> "subprocess.Popen[bytes] | None":
+    try:
+        with journal.log.open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "world_models.tracking.recorder", str(journal.path)],
+                stdin=subprocess.DEVNULL,
+                stdout=2,  # the recorder's messages for people
+                stderr=log,
+                env=_DEFAULTS | os.environ | _QUIET,
+                start_new_session=True,  # Ctrl-C is for the stage, which then says how it ended
+            )
+    except OSError as error:
+        _warn(f"the recorder cannot start: {error}. The next stage's recorder does its work.")
+        return None
+
+
+def _end(journal: Journal, recorder: "subprocess.Popen[bytes] | None", status: str) -> None:
+    """Say how the stage ended, and give the recorder a moment to finish."""
+    try:
+        journal.append({"do": "end", "status": status, "time": _milliseconds()})
+    except OSError as error:
+        _warn(f"the run's end is not recorded: {error}")
+    code = _wait(recorder, PATIENCE[status])
+    if code == -signal.SIGKILL:  # such as by a system that is short of memory
+        code = _wait(_start(journal), PATIENCE[status])
+    if code:
+        _warn(f"the recorder failed, see {journal.log}. The next stage's recorder tries again.")
+
+
+def _wait(recorder: "subprocess.Popen[bytes] | None", patience: float) -> int | None:
+    try:
+        return recorder.wait(patience) if recorder else None
+    except subprocess.TimeoutExpired:
+        _warn("recording takes long; it goes on in the background")
+        return None
+
+
+def _opening(stage: str, environment: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
     location = store.locate()
     return {
         "do": "open",
-        "time": int(time.time() * 1000),
+        "time": _milliseconds(),
         "uri": location.uri,
         "artifacts": location.artifacts,
         "experiment": os.environ.get("MLFLOW_EXPERIMENT_NAME", f"world-models-{environment}"),
         "name": f"{stage}@{environment}",
-        "parameters": _texts(values),
-        "metrics": _numbers(upstream),
         "tags": _tags(stage, environment, parameters),
-        "stage": stage,
-        "environment": environment,
         "own": dict(parameters),
     }
+
+
+def _append_lineage(
+    journal: Journal, stage: str, parameters: Mapping[str, Any], cards: Sequence[Card]
+) -> None:
+    """The parameters of the stage and of all stages upstream, and the metrics of the latter."""
+    lineage: dict[str, Mapping[str, Any]] = {}
+    for card in cards:
+        own = {"parameters": card.parameters, "metrics": card.metrics}
+        lineage |= card.lineage | {card.stage: own}
+    values = {name: made["parameters"] for name, made in lineage.items()} | {stage: parameters}
+    texts = {key: str(value) for key, value in _leaves(values)}
+    journal.append({"do": "parameters", "values": texts})
+    upstream = _numbers({name: made["metrics"] for name, made in lineage.items()})
+    journal.append({"do": "metrics", "values": upstream, "step": 0, "time": _milliseconds()})
 
 
 def _tags(stage: str, environment: str, parameters: Mapping[str, Any]) -> dict[str, str]:
@@ -258,9 +256,12 @@ def _tags(stage: str, environment: str, parameters: Mapping[str, Any]) -> dict[s
     }
 
 
-def _previous(scratch: Notebook | None) -> str | None:
-    kept = scratch.load(NOTE) if scratch else None
-    return kept.decode() if kept else None
+def _warn(text: str) -> None:
+    print(f"tracking: {text}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _milliseconds() -> int:
+    return int(time.time() * 1000)
 
 
 def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -273,10 +274,6 @@ def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 def _name(key: str) -> str:
     return re.sub(r"[^\w\-. /:]", "_", key, flags=re.ASCII)
-
-
-def _texts(values: Mapping[str, Any]) -> dict[str, str]:
-    return {key: str(value) for key, value in _leaves(values)}
 
 
 def _numbers(values: Mapping[str, Any]) -> dict[str, float]:

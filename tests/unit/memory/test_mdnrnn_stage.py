@@ -51,7 +51,7 @@ def run(tmp_path, name, environment, latents, **changes):
     outputs = Outputs(out / "mdnrnn", out / "mdnrnn.json", out / "reports")
     with Scratch.open(out, "mdnrnn", environment, "0" * 12) as scratch:
         settings = EngineSettings.from_environment({})
-        context = Context(environment, Tracker(None, None), settings, scratch)
+        context = Context(environment, Tracker(), settings, scratch)
         mdnrnn.run(parameters(**changes), {"latents": latents}, outputs, context)
     return outputs
 

@@ -35,7 +35,7 @@ def test_pictures_and_videos_from_stored_numbers(models, tmp_path):
     inputs = {"vae": Input(models / "vae", open_artifact(models / "vae", "vae", "takecover"))}
     settings = EngineSettings(workers=1, scheduler=None, timeout=300.0)
     with Scratch.open(tmp_path, "report", "takecover", "0" * 64) as scratch:
-        context = Context("takecover", Tracker(None, None), settings, scratch, numbers)
+        context = Context("takecover", Tracker(), settings, scratch, numbers)
         outputs = Outputs(tmp_path / "report", None, tmp_path / "report")
         report.run(ReportParameters(video_steps=40, gif_steps=16), inputs, outputs, context)
     made = {p.relative_to(tmp_path / "report").as_posix() for p in outputs.reports.rglob("*.*")}

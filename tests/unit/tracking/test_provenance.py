@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -101,13 +102,20 @@ def test_digest_is_that_of_the_stage_that_makes_the_output(tmp_path: Path):
     assert len(found) == 36
     assert provenance.dvc_digest(lock, tmp_path / "data" / "other") is None
     assert provenance.dvc_digest(tmp_path / "none", tmp_path / "data") is None
+    lock.write_text("stages: [")
+    assert provenance.dvc_digest(lock, tmp_path / "data" / "rollouts") is None
 
 
 def test_gone_means_ended_on_this_machine():
     sleeper = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     identity = provenance.process_identity(sleeper.pid)
     assert not provenance.is_gone(identity)
-    sleeper.communicate(b"\n")
+    assert sleeper.stdin is not None
+    sleeper.stdin.close()
+    while psutil.Process(sleeper.pid).status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+    assert provenance.is_gone(identity)  # although nobody has asked for its exit code yet
+    sleeper.wait()
     assert not psutil.pid_exists(sleeper.pid)
     assert provenance.is_gone(identity)
 

@@ -1,11 +1,14 @@
+import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from world_models.errors import UserError
-from world_models.tracking import channel, run
+from world_models.tracking import run
+from world_models.tracking.journal import Journal
 
 
 def test_opening_and_reporting_do_not_load_mlflow():
@@ -21,7 +24,6 @@ def test_switched_off_it_starts_nothing(monkeypatch, tmp_path):
     with run.open_run("vae", "carracing", {"seed": 1}) as tracker:
         tracker.log_metrics({"loss": 1.0}, 1)
         tracker.log_artifact(tmp_path)
-        assert tracker.run_id is None
     assert list(tmp_path.iterdir()) == []
 
 
@@ -31,32 +33,63 @@ def test_bad_uri_ends_the_stage_before_its_work(monkeypatch):
         pytest.fail("the body must not start")
 
 
-def test_unreachable_server_is_a_warning_and_the_stage_goes_on(monkeypatch, capfd, tmp_path):
+def test_unreachable_server_is_a_warning_and_what_was_logged_is_kept(monkeypatch, capfd, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    (tmp_path / "curves.csv").write_text("1")
     start = time.monotonic()
     with run.open_run("vae", "carracing", {"seed": 1}) as tracker:
         tracker.log_metrics({"loss": 1.0}, 1)
+        tracker.log_artifact(tmp_path / "curves.csv")
         inside = time.monotonic() - start
     assert inside < 1.0
-    told = capfd.readouterr().err
-    assert "tracking: cannot record in http://127.0.0.1:9" in told
-    assert "not recorded" in told
-    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "curves.csv").write_text("of a later run")
+    printed = capfd.readouterr().err
+    assert "tracking: not all is recorded in http://127.0.0.1:9" in printed
+    (path,) = (tmp_path / ".scratch" / "tracking").glob("*.jsonl")
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    kinds = [line["do"] for line in lines if line["do"] != "tags"]
+    assert kinds == ["open", "parameters", "metrics", "metrics", "artifact", "end"]
+    (kept,) = (Path(line["path"]) for line in lines if line["do"] == "artifact")
+    assert kept.name == "curves.csv"
 
 
-def test_recorder_that_dies_is_a_warning(monkeypatch, capfd, tmp_path):
+def test_recorder_that_fails_is_a_warning(monkeypatch, capfd, tmp_path):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(channel.sys, "executable", "/bin/false")
+    monkeypatch.setattr(run.sys, "executable", "/bin/false")
     with run.open_run("vae", "carracing", {"seed": 1}) as tracker:
         tracker.log_metrics({"loss": 1.0}, 1)
-    assert "the recorder ended early; the stage goes on" in capfd.readouterr().err
+    assert "the recorder failed, see" in capfd.readouterr().err
 
 
 def test_recorder_that_cannot_start_is_a_warning(monkeypatch, capfd, tmp_path):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(channel.sys, "executable", str(tmp_path / "none"))
+    monkeypatch.setattr(run.sys, "executable", str(tmp_path / "none"))
     with run.open_run("vae", "carracing", {"seed": 1}) as tracker:
         tracker.log_metrics({"loss": 1.0}, 1)
-    assert "cannot start" in capfd.readouterr().err
+    assert "the recorder cannot start" in capfd.readouterr().err
+
+
+def test_folder_that_cannot_be_written_is_a_warning(monkeypatch, capfd, tmp_path):
+    (tmp_path / ".scratch").write_text("a file where the folder should be")
+    monkeypatch.chdir(tmp_path)
+    with run.open_run("vae", "carracing", {"seed": 1}) as tracker:
+        tracker.log_metrics({"loss": 1.0}, 1)
+    assert "this run is not recorded" in capfd.readouterr().err
+
+
+def test_what_cannot_be_recorded_is_a_warning(capsys, tmp_path):
+    journal = Journal(tmp_path / "run-1.jsonl")
+    journal.create({"do": "open"})
+    tracker = run.Tracker(journal)
+    tracker.log_artifact(tmp_path / "missing.png")
+    tracker.log_outputs(tmp_path / "missing.json", tmp_path / "missing")
+    journal.remove()
+    tracker.log_metrics({"loss": 1.0}, 1)
+    printed = capsys.readouterr().err
+    lines = printed.splitlines()
+    assert all(line.startswith("tracking: ") for line in lines)
+    expected = ("missing.png", "missing.json", "run-1.jsonl")
+    assert all(name in line for name, line in zip(expected, lines, strict=True))
+    assert list(tmp_path.iterdir()) == []

@@ -42,7 +42,7 @@ def pipeline(root: Path, parameters: VAEParameters) -> tuple[Card, Card]:
     inputs = {"rollouts": write_rollouts(root / "rollouts")}
     settings = EngineSettings(workers=1, scheduler=None, timeout=60.0)
     with Scratch.open(root, "vae", "carracing", "0" * 12) as scratch:
-        context = Context("carracing", Tracker(None, None), settings, scratch)
+        context = Context("carracing", Tracker(), settings, scratch)
         vae.run(parameters, inputs, Outputs(root / "vae", root / "vae.json", root / "r"), context)
         inputs["vae"] = Input(root / "vae", open_artifact(root / "vae", "vae", "carracing"))
         outputs = Outputs(root / "latents", root / "encode.json", root / "e")
