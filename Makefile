@@ -55,3 +55,4 @@ ui: setup  ## compare runs in the MLflow UI
 
 clean:  ## remove the environment and caches (never data, models or runs)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf src/world_models/__pycache__/numba-*

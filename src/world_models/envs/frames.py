@@ -5,8 +5,9 @@ machine, whatever the order of the additions.
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from world_models.compiling import compiled
 
 Frame = NDArray[np.uint8]
 Edges = NDArray[np.int64]
@@ -64,7 +65,7 @@ def coverage(size: int, window: tuple[int, int]) -> tuple[Edges, Weights]:
     return first, np.array(kept, np.float32)
 
 
-@njit(cache=True)
+@compiled()
 def _shrink(
     picture: Frame,
     tops: Edges,

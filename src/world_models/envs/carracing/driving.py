@@ -16,12 +16,13 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.numpy_support import carray
 from numpy.typing import NDArray
 
+from world_models.compiling import compiled, inlined
 from world_models.envs.carracing.genuine import car_dynamics, car_racing
 
 DT = 1.0 / car_racing.FPS
@@ -66,27 +67,27 @@ def _as_pointer(typing: Any, address: Any) -> Any:
 _pointer: Any = intrinsic(_as_pointer)
 
 
-@njit(cache=True, inline="always")
+@inlined()
 def numbers(address: int, count: int = REFERENCE + 1) -> NDArray[np.float32]:
     """The first floats of the body or joint at the address, float32: a view, to read and write."""
     return carray(_pointer(address), count, np.float32)
 
 
-@njit(cache=True, inline="always")
+@inlined()
 def awake(address: int) -> bool:
     """Whether the body at the address is awake."""
     flags = carray(_pointer(address), _FLAGS + 1, np.uint16)[_FLAGS]
     return bool(flags & _AWAKE)
 
 
-@njit(cache=True)
+@compiled()
 def touching(address: int) -> tuple[int, int]:
     """Addresses of the two bodies of the contact at the address."""
     words = carray(_pointer(address), _BODY_A + 1, np.int64)
     return words[_BODY_A], words[_BODY_B]
 
 
-@njit(cache=True)
+@compiled()
 def control(motion: Floats, steer: float, gas: float, brake: float) -> None:
     """Front wheels to ``steer``, rear wheels' gas towards ``gas`` by 0.1 at most, all brakes."""
     gas = min(max(gas, 0.0), 1.0)
@@ -98,7 +99,7 @@ def control(motion: Floats, steer: float, gas: float, brake: float) -> None:
             motion[i, GAS] += min(gas - motion[i, GAS], 0.1)
 
 
-@njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _spin(motion: Floats) -> float:
     """A wheel's angular velocity after engine and brake; motion is its row."""
     omega: float = motion[OMEGA]
@@ -112,7 +113,7 @@ def _spin(motion: Floats) -> float:
     return omega
 
 
-@njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def drive_wheel(
     motion: Floats,
     turned: float,
@@ -153,7 +154,7 @@ def drive_wheel(
     return motor, push_x, push_y, force > 2.0 * limit
 
 
-@njit(cache=True)
+@compiled()
 def drive(places: Ints, motion: Floats, grass: Flags, slides: Flags) -> int:
     """All wheels in place: how many leave a mark, or ``ASLEEP``, with nothing done, if one sleeps.
 
@@ -182,7 +183,7 @@ def drive(places: Ints, motion: Floats, grass: Flags, slides: Flags) -> int:
     return int(slides.sum())
 
 
-@njit(cache=True)
+@compiled()
 def look(places: Ints, motion: Floats, pose: Floats) -> None:
     """Write where hull and wheels are to ``pose``; arguments as in ``drive``."""
     for k in range(1 + WHEELS):

@@ -14,9 +14,9 @@ is compiled together therefore stands together.
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from world_models.compiling import compiled
 from world_models.envs.carracing.genuine import car_dynamics, car_racing
 
 WIDTH, HEIGHT = 1000, 700
@@ -51,14 +51,14 @@ Spans = NDArray[np.float32]
 Columns = NDArray[np.int32]
 
 
-@njit(cache=True)
+@compiled()
 def _first_row(y: np.float32) -> int:
     """The first lattice row at or below y, bounded to the lattice."""
     row = math.ceil((y + _HALF) / _PER_Y - _HALF)
     return min(max(row, 0), LATTICE_ROWS)
 
 
-@njit(cache=True, fastmath=True)
+@compiled(fastmath=True)
 def _to_columns(edge: Spans, columns: Columns) -> None:
     """How many lattice columns lie left of each x, in pixels."""
     for k in range(len(edge)):
@@ -66,7 +66,7 @@ def _to_columns(edge: Spans, columns: Columns) -> None:
         columns[k] = np.int32(min(max(column, _ZERO), _WHOLE_ROW))
 
 
-@njit(cache=True, fastmath=True)
+@compiled(fastmath=True)
 def _widen(spans: Spans, x1: int, y1: int, x2: int, y2: int) -> None:
     """Extend the rows' spans by an edge, drawn as a line one pixel thick; y1 <= y2."""
     tall, wide = np.float32(y2 - y1), np.float32(x2 - x1)
@@ -85,7 +85,7 @@ def _widen(spans: Spans, x1: int, y1: int, x2: int, y2: int) -> None:
         right[k] = max(right[k], max(a, b) + side)
 
 
-@njit(cache=True)
+@compiled()
 def _fill_outlined(lattice: Lattice, spans: Spans, points: Corners, color: int) -> None:
     """gfxdraw.aapolygon and filled_polygon; points int32 (n, 2), spans is scratch (2, rows)."""
     low, high = points[0, 1], points[0, 1]
@@ -107,13 +107,13 @@ def _fill_outlined(lattice: Lattice, spans: Spans, points: Corners, color: int) 
         lattice[first + k, columns[0, k] : columns[1, k]].fill(color)
 
 
-@njit(cache=True)
+@compiled()
 def _column(x: int) -> int:
     """How many lattice columns lie left of pixel x."""
     return min(max(math.ceil(x * _COLUMNS_PER_PIXEL - _HALF), 0), LATTICE_COLUMNS)
 
 
-@njit(cache=True)
+@compiled()
 def _crossing(points: Corners, i: int, y: int, high: int) -> tuple[bool, int, float]:
     """Whether the edge that ends in point i crosses row y, and where: its x and what is added."""
     x1, y1, x2, y2 = points[i - 1, 0], points[i - 1, 1], points[i, 0], points[i, 1]
@@ -124,7 +124,7 @@ def _crossing(points: Corners, i: int, y: int, high: int) -> tuple[bool, int, fl
     return True, x1, (y - y1) * (x2 - x1) / (y2 - y1)
 
 
-@njit(cache=True)
+@compiled()
 def _fill_plain(lattice: Lattice, points: Corners, color: int) -> None:
     """pygame.draw.polygon; points int32 (n, 2).
 
@@ -148,7 +148,7 @@ def _fill_plain(lattice: Lattice, points: Corners, color: int) -> None:
             lattice[k, _column(min(a, b)) : _column(max(a, b) + 1)].fill(color)
 
 
-@njit(cache=True)
+@compiled()
 def _look(x: float, y: float, angle: float, t: float) -> tuple[float, float, float, float, float]:
     """Gymnasium's camera: zoom times cosine and sine, translation, and its reach in metres."""
     zoom = _ZOOM_START * max(1.0 - t, 0.0) + _ZOOM * min(t, 1.0)
@@ -156,7 +156,7 @@ def _look(x: float, y: float, angle: float, t: float) -> tuple[float, float, flo
     return c, s, _CENTRE_X - (c * x - s * y), _CENTRE_Y - (s * x + c * y), _REACH / zoom
 
 
-@njit(cache=True)
+@compiled()
 def _project(view, polygon, points):  # type: ignore[no-untyped-def]
     """World to whole pixels of the surface, truncated as pygame does, then flipped."""
     c, s, right, up, _ = view
@@ -166,7 +166,7 @@ def _project(view, polygon, points):  # type: ignore[no-untyped-def]
         points[i, 1] = _FLIP - int(s * x + c * y + up)
 
 
-@njit(cache=True)
+@compiled()
 def _draw_world(view, x, y, world, lattice):  # type: ignore[no-untyped-def]
     """The polygons that do not move, in their order, but for those out of sight."""
     polygons, circles, colors, tile_of, tile_colors = world
@@ -185,7 +185,7 @@ def _draw_world(view, x, y, world, lattice):  # type: ignore[no-untyped-def]
         _fill_outlined(lattice, spans, points, color)
 
 
-@njit(cache=True)
+@compiled()
 def _rim(phase: float, polygon: Floats) -> int:
     """Shape the grey patch that turns with the wheel; its number of corners, 0 if hidden."""
     s1, s2 = math.sin(phase), math.sin(phase + _RIM_ANGLE)
@@ -202,7 +202,7 @@ def _rim(phase: float, polygon: Floats) -> int:
     return 4
 
 
-@njit(cache=True)
+@compiled()
 def _draw_car(view, car, shapes, sizes, lattice):  # type: ignore[no-untyped-def]
     """Wheels, each followed by its patch, then the hull's parts; car as ``draw`` has it."""
     moved, points = np.empty((8, 2)), np.empty((8, 2), np.int32)
@@ -223,7 +223,7 @@ def _draw_car(view, car, shapes, sizes, lattice):  # type: ignore[no-untyped-def
             _fill_plain(lattice, points[:n], color)
 
 
-@njit(cache=True)
+@compiled()
 def draw(t, car, world, shapes, sizes, lattice):  # type: ignore[no-untyped-def]
     """Fill the lattice with what is seen at one moment.
 

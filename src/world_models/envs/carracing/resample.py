@@ -6,9 +6,9 @@ second divides.
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from world_models.compiling import compiled, inlined
 from world_models.envs.carracing.raster import COLUMNS, ROWS, X, Y
 
 SIZE = 64
@@ -48,7 +48,7 @@ def row_weights() -> tuple[Sums, Sums]:
     return starts, np.diff(covered, axis=1)
 
 
-@njit(cache=True)
+@compiled()
 def _sum_blocks(lattice: Frame, palette: Sums, out: Sums) -> None:
     """Sum of each block's X·Y colors.
 
@@ -75,14 +75,14 @@ def _sum_blocks(lattice: Frame, palette: Sums, out: Sums) -> None:
                 out[r, third, m] = total
 
 
-@njit(cache=True, inline="always")
+@inlined()
 def _level(total: int, channel: int) -> np.uint8:
     """The mean of a packed sum of ``_SHARES`` colors in one channel, to the nearest level."""
     shares = np.float32(np.int32(total >> _BITS * channel & _MASK))
     return np.uint8(np.int32((shares + _HALF) * _SCALE))
 
 
-@njit(cache=True)
+@compiled()
 def _unpack(even: Sums, odd: Sums, row: Frame) -> None:
     """Pairs of pixels, packed sums int64 (32,) each, to a row of the frame, uint8 (192,)."""
     for m in range(at(THIRDS)):
@@ -91,7 +91,7 @@ def _unpack(even: Sums, odd: Sums, row: Frame) -> None:
             row[at(6) * m + at(channel + 3)] = _level(odd[m], channel)
 
 
-@njit(cache=True)
+@compiled()
 def _shrink(sums: Sums, starts: Sums, weights: Sums, out: Frame) -> None:
     """84×96 to 64×64, in whole numbers: of every three columns the middle one is divided.
 
@@ -116,7 +116,7 @@ def _shrink(sums: Sums, starts: Sums, weights: Sums, out: Frame) -> None:
         _unpack(even, odd, rows[i])
 
 
-@njit(cache=True)
+@compiled()
 def shrink(  # type: ignore[no-untyped-def]
     lattice, palette, starts, weights, sums, out
 ):

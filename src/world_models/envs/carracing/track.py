@@ -7,9 +7,9 @@ would move a tile by one unit in the last place and, some hundred steps later, t
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from world_models.compiling import compiled
 from world_models.envs.carracing.genuine import car_racing as gym
 
 CHECKPOINTS = 12
@@ -42,7 +42,7 @@ def draw_checkpoints(rng: np.random.Generator) -> Floats:
     return points
 
 
-@njit(cache=True)
+@compiled()
 def _next_checkpoint(points: Floats, alpha: float, dest: int) -> tuple[int, float]:
     """The first checkpoint ahead of angle alpha, and alpha brought to its turn."""
     while True:
@@ -55,7 +55,7 @@ def _next_checkpoint(points: Floats, alpha: float, dest: int) -> tuple[int, floa
         alpha -= 2 * math.pi
 
 
-@njit(cache=True)
+@compiled()
 def _steer(beta: float, alpha: float, proj: float) -> tuple[float, float]:
     """The heading before and after one step, turned towards the checkpoint."""
     while beta - alpha > 1.5 * math.pi:
@@ -71,7 +71,7 @@ def _steer(beta: float, alpha: float, proj: float) -> tuple[float, float]:
     return before, beta
 
 
-@njit(cache=True)
+@compiled()
 def _trace(points: Floats) -> tuple[int, Floats]:
     """Drives from checkpoint to checkpoint for five laps; each row is (alpha, beta, x, y)."""
     track = np.empty((_MAX_POINTS, 4))
@@ -101,7 +101,7 @@ def _trace(points: Floats) -> tuple[int, Floats]:
     return _MAX_POINTS, track
 
 
-@njit(cache=True)
+@compiled()
 def _second_lap(track: Floats, n: int) -> tuple[int, int]:
     """Bounds of the last whole lap, or (-1, -1) where there is none."""
     end = -1
@@ -113,22 +113,23 @@ def _second_lap(track: Floats, n: int) -> tuple[int, int]:
     return -1, -1
 
 
-@njit(cache=True)
+@compiled()
 def closed_lap(points: Floats) -> Floats:
     """The lap through the checkpoints, float64 (n, 4): alpha, beta, x, y; n = 0 if it fails."""
     n, trace = _trace(points)
     start, end = _second_lap(trace, n)
+    failed: Floats = trace[:0].copy()
     if start == -1:
-        return trace[:0].copy()
-    lap = trace[start : end - 1].copy()
+        return failed
+    lap: Floats = trace[start : end - 1].copy()
     dx = math.cos(lap[0, 1]) * (lap[0, 2] - lap[-1, 2])
     dy = math.sin(lap[0, 1]) * (lap[0, 3] - lap[-1, 3])
     if math.sqrt(dx * dx + dy * dy) > _STEP:  # head and tail do not meet
-        return trace[:0].copy()
+        return failed
     return lap
 
 
-@njit(cache=True)
+@compiled()
 def hard_turns(lap: Floats) -> Flags:
     """Which tiles carry a red and white border, bool (n,)."""
     n = len(lap)
@@ -146,7 +147,7 @@ def hard_turns(lap: Floats) -> Flags:
     return border
 
 
-@njit(cache=True)
+@compiled()
 def road_polygons(lap: Floats, border: Flags) -> tuple[Floats, Floats]:
     """Corners of tiles and of their borders, each float64 (n, 4, 2); borders as (m, 4, 2)."""
     n = len(lap)
@@ -163,7 +164,7 @@ def road_polygons(lap: Floats, border: Flags) -> tuple[Floats, Floats]:
     return tiles, kerbs[:m]
 
 
-@njit(cache=True)
+@compiled()
 def _corners(
     out: Floats,
     near: tuple[float, float, float],

@@ -9,9 +9,9 @@ from functools import cache
 from typing import cast
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from world_models.compiling import compiled, inlined
 from world_models.envs.frames import PARTS, SIZE, coverage
 
 Frame = NDArray[np.uint8]
@@ -88,7 +88,7 @@ def _compile_columns(step: int, pattern: Pattern) -> _Columns:
     firsts, weights = zip(*pattern, strict=True)
     count, taps = len(pattern), len(weights[0])
 
-    @njit(cache=True)
+    @compiled()
     def add_columns(picture: Frame, palette: Packed, begin: int, end: int, sums: Packed) -> None:
         for y in range(begin, end):
             source, row = picture[y], sums[y]
@@ -107,13 +107,13 @@ _FIVE_TO_TWO = 5, ((0, (2, 2, 1)), (2, (1, 2, 2)))
 columns are written out: one look-up a pixel, and one load for eight indices."""
 
 
-@njit(cache=True, inline="always")
+@inlined()
 def _index(word: np.uint64, k: int) -> np.uint64:
     """The k-th of the eight indices in a word."""
     return (word >> np.uint64(8 * k)) & np.uint64(255)
 
 
-@njit(cache=True, inline="always")
+@inlined()
 def _add_five(palette, a, b, c, d, e, sums, first):  # type: ignore[no-untyped-def]
     """Two columns of sums, from column ``first`` on, of five indices."""
     middle = palette[c]
@@ -121,7 +121,7 @@ def _add_five(palette, a, b, c, d, e, sums, first):  # type: ignore[no-untyped-d
     sums[first + at(1)] = 2 * (palette[d] + palette[e]) + middle
 
 
-@njit(cache=True)
+@compiled()
 def _add_five_to_two(picture: Frame, palette: Packed, begin: int, end: int, sums: Packed) -> None:
     """As the others; forty columns, five words, at a time."""
     words, flat, i = picture.reshape(-1).view(np.uint64), sums.reshape(-1), _index
@@ -154,7 +154,7 @@ def _compile_rows(taps: int, total: int) -> _Rows:
     """
     scale, half = np.float32(1.0 / total), np.float32(total * 0.5 + 0.25)  # 0.25: float error
 
-    @njit(cache=True)
+    @compiled()
     def add_rows(sums: Packed, tops: Edges, weights: Packed, out: Frame) -> None:
         for i in range(SIZE):
             top, row = at(tops[i]), out[i]

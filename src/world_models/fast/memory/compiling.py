@@ -1,14 +1,12 @@
-"""How M's inner loops are compiled. A change here is not seen by numba's cache: clear it.
-
-The cache lies in the ``__pycache__`` beside the kernels and looks at a kernel's own file only.
-"""
+"""How M's inner loops are compiled."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from world_models import compiling
 
 F = TypeVar("F", bound=Callable[..., Any])
 Array = NDArray[np.float32]
@@ -22,10 +20,11 @@ _FAST = {"contract", "nsz", "arcp"}
 
 
 def inline(function: F) -> F:
-    """Make a part of kernels, of the same file."""
-    return numba.njit(function, fastmath=_FAST, error_model="numpy", inline="always")  # type: ignore[no-any-return]
+    """Make a part of kernels."""
+    return cast("F", compiling.inlined(fastmath=_FAST, error_model="numpy")(function))
 
 
 def compiled(function: F) -> F:
     """Make a kernel. The lock on the GIL is released: lanes of a batch run in threads."""
-    return numba.njit(function, fastmath=_FAST, error_model="numpy", cache=True, nogil=True)  # type: ignore[no-any-return]
+    make = compiling.compiled(fastmath=_FAST, error_model="numpy", nogil=True)
+    return cast("F", make(function))

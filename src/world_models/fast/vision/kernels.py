@@ -18,9 +18,10 @@ plane. F(3,3) of the last but one transposed convolution (kernel 6, stride 2: fo
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from world_models import compiling
 
 Array = NDArray[np.float32]
 F = TypeVar("F", bound=Callable[..., Any])
@@ -28,8 +29,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def compiled(function: F) -> F:
     """Compile at the first call, cached on disk; inf and NaN keep their meaning."""
-    decorate = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "nsz"})
-    return cast("F", decorate(function))
+    options = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
+    return cast("F", compiling.compiled(**options)(function))
 
 
 @compiled
