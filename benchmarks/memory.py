@@ -15,13 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from world_models.devices import multiplies_bfloat16
+from world_models.formulations import choose
 from world_models.memory.data import Batch
 from world_models.memory.loss import Counts, Targets
 from world_models.memory.model import Initial, Memory
 from world_models.memory.network import MDNRNN, Sizes
-from world_models.memory.parameters import MDNRNNParameters
-from world_models.memory.precision import as_dtype, choose_precision
-from world_models.memory.training import PARTS, Progress, Training, build
+from world_models.memory.objective import objective
 from world_models.worlds.dream import Dream
 
 
@@ -100,45 +100,20 @@ def batch_of(case: Case) -> Batch:
     return Batch(z[:-1], actions, zeros, targets, Counts.of(targets))
 
 
-def parameters(case: Case) -> MDNRNNParameters:
-    """The paper's, and the stage's."""
-    return MDNRNNParameters(
-        seed=0,
-        hidden_size=case.sizes.hidden_size,
-        mixtures=case.sizes.mixtures,
-        restart=case.sizes.restart,
-        reward_head=case.sizes.reward_head,
-        end_head=case.sizes.end_head,
-        restart_weight=10.0,
-        steps=10**6,
-        batch_size=BATCH,
-        sequence_length=case.steps,
-        learning_rate=1e-3,
-        schedule="exponential",
-        final_learning_rate=1e-5,
-        gradient_clip=1.0,
-        validation_fraction=0.1,
-        validate_every=1000,
-    )
-
-
 @contextmanager
 def our_training(case: Case) -> Iterator[Callable[[], None]]:
-    """A gradient step of the stage's own, without what Lightning adds to it."""
-    network = build(case.sizes, 0, as_dtype(choose_precision(torch.device("cpu"))))
-    progress = Progress(0, [], torch.zeros(len(PARTS), dtype=torch.float64), None)
-    training, batch = Training(network, parameters(case), progress), batch_of(case)
-    optimizer = training.configure_optimizers()
+    """A gradient step as the stage does it, without what Lightning adds to it."""
+    network, batch = MDNRNN(case.sizes), batch_of(case)
+    optimizer = torch.optim.Adam(network.parameters(), 1e-3, fused=True)
+    with objective(network, choose("M", case.sizes._asdict()), 10.0) as losses_of:
 
-    def step() -> None:
-        optimizer.zero_grad()
-        training.training_step(batch, 0).backward()
-        training.on_before_optimizer_step(optimizer)
-        optimizer.step()
-        progress.step += 1
+        def step() -> None:
+            optimizer.zero_grad()
+            losses_of(batch).total.backward()
+            nn.utils.clip_grad_value_(network.parameters(), 1.0)
+            optimizer.step()
 
-    yield step
-    training.teardown("fit")
+        yield step
 
 
 def plain_training(case: Case) -> Callable[[], None]:
@@ -160,7 +135,7 @@ def plain_training(case: Case) -> Callable[[], None]:
 def dreams(case: Case, members: int) -> tuple[Callable[[], Any], Callable[[], Any]]:
     """A step of our dream, and a plain one."""
     sizes, rng = case.sizes, np.random.default_rng(0)
-    network = MDNRNN(sizes, as_dtype(choose_precision(torch.device("cpu"))))
+    network = MDNRNN(sizes)
     if network.restart is not None:
         nn.init.constant_(network.restart.bias, -5.0)  # all live: the most work
     first = np.zeros((4, sizes.z_size), np.float32)
@@ -230,7 +205,7 @@ def line(name: str, found: Found, target: float) -> dict[str, Any]:
 
 def measure() -> list[dict[str, Any]]:
     """Lines of the benchmark's table. The targets hold with bfloat16 units; else 1."""
-    units = choose_precision(torch.device("cpu")) == "bfloat16"
+    units = multiplies_bfloat16("cpu")
     lines = []
     for case in CASES:
         with our_training(case) as ours:

@@ -19,17 +19,15 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from benchmarks.memory import Plain
 from world_models.fast.allocator import keep_memory
 from world_models.fast.lanes import Lanes, open_lanes
-from world_models.fast.memory.bfloat16 import FastMDNRNN
 from world_models.fast.vision import columns, winograd
 from world_models.fast.vision.subpixel import SubpixelVAE
 from world_models.fast.vision.training import FastVAE
-from world_models.memory.data import Batch, Steps, Windows, split_episodes
-from world_models.memory.loss import losses
+from world_models.formulations import choose
+from world_models.memory.data import Steps, Windows, split_episodes
 from world_models.memory.network import MDNRNN, Sizes
-from world_models.memory.training import build
+from world_models.memory.objective import objective
 from world_models.storage.episodes import EpisodeReader
 from world_models.storage.latents import LatentsReader
 from world_models.vision.data import FrameStream, split, spread_frames
@@ -104,58 +102,15 @@ def memory(latents: Path, seed: int, steps: int, batch: int) -> Iterator[Found]:
     windows = Windows(Steps.of(data, chosen), **cut)
     fixed = Windows(Steps.of(data, held_out), **cut).spread()
     sizes = Sizes(data.z_size, data.action_size, 256, 5, False, False, False)
-    with open_lanes(torch.get_num_threads()) as lanes:
-        for name, dtype in {"float32": torch.float32, "bfloat16": torch.bfloat16}.items():
-            network = build(sizes, seed, dtype)
-            fast = FastMDNRNN(network, lanes) if dtype == torch.bfloat16 else None
-            nlls = (nll(network, fast, windows.batch(i)) for i in range(steps))
+    for name in ("textbook", "compiled-float32", "compiled-bfloat16"):
+        torch.manual_seed(seed)
+        network = MDNRNN(sizes)
+        with objective(network, choose("M", sizes._asdict(), wish=name), 1.0) as losses_of:
+            nlls = (losses_of(windows.batch(i)).nll for i in range(steps))
             descend(network.parameters(), nlls, steps)
-            network.dtype = torch.float32
-            with torch.no_grad():
-                yield Found("M", name, seed, float(nll(network, None, fixed)))
-    plain = textbook(sizes, seed)
-    batches = (windows.batch(i) for i in range(steps))
-    descend(plain.parameters(), (textbook_nll(plain, b) for b in batches), steps)
-    with torch.no_grad():
-        yield Found("M", "textbook", seed, float(textbook_nll(plain, fixed)))
-
-
-def nll(network: MDNRNN, fast: FastMDNRNN | None, b: Batch) -> Tensor:
-    """Ours, by the formulation for bfloat16 units or by the other."""
-    if fast is not None:
-        return fast.losses(b, 1.0).nll
-    state = network.initial_state(b.z.shape[1])
-    prediction, _, _ = network.sequence(b.z, b.actions, b.starts, state)
-    return losses(prediction, b.targets, b.counts, 1.0).nll
-
-
-def textbook(sizes: Sizes, seed: int) -> Plain:
-    """The textbook's M with our initial weights, so that the formulation alone differs."""
-    plain, ours = Plain(sizes), build(sizes, seed, torch.float32)
-    # Gates: ours i, f, u, o; LSTMCell's i, f, g, o: the same order.
-    plain.cell.weight_ih.data, plain.cell.weight_hh.data = ours.w_x.data, ours.w_h.data
-    plain.cell.bias_ih.data = ours.bias.data
-    plain.cell.bias_hh.data.zero_()
-    plain.cell.bias_hh.requires_grad_(requires_grad=False)  # one bias, as in the paper's
-    k, z = sizes.mixtures, sizes.z_size
-    order = torch.arange(3 * k * z).view(3, k, z).permute(2, 0, 1).flatten()
-    plain.head.weight.data = ours.mixture.weight.data[order]
-    plain.head.bias.data = ours.mixture.bias.data[order]
-    return plain
-
-
-def textbook_nll(plain: Plain, b: Batch) -> Tensor:
-    """The paper's loss, step by step, over the steps whose successor is known."""
-    h = c = b.z.new_zeros(b.z.shape[1], plain.sizes.hidden_size)
-    outputs = []
-    for z, action, start in zip(b.z, b.actions, b.starts, strict=True):
-        keep = 1 - start[:, None]
-        h, c = plain.cell(torch.cat([z, action], dim=1), (h * keep, c * keep))
-        outputs.append(h)
-    logits, mu, logsigma = plain.split(plain.head(torch.stack(outputs)))
-    normal = torch.distributions.Normal(mu, logsigma.exp()).log_prob(b.targets.z[..., None])
-    nll = -torch.logsumexp(logits.log_softmax(-1) + normal, dim=-1).mean(-1)
-    return (nll * b.targets.z_mask).sum() / b.targets.z_mask.sum()
+        exact = choose("M", sizes._asdict(), wish="textbook")
+        with torch.no_grad(), objective(network, exact, 1.0) as losses_of:
+            yield Found("M", name, seed, float(losses_of(fixed).nll))
 
 
 def table(found: list[Found]) -> str:

@@ -62,7 +62,7 @@ def test_describe_shows_the_golden_parts(environment, tmp_path, monkeypatch, cap
 def test_describe_follows_params_yaml(tmp_path, capsys):
     (tmp_path / "params.yaml").write_text(
         "takecover:\n  vae: {z_size: 8}\n"
-        "  mdnrnn: {hidden_size: 16, mixtures: 2, restart: true, reward_head: true,"
+        "  mdnrnn: {cell: lstm, hidden_size: 16, mixtures: 2, restart: true, reward_head: true,"
         " end_head: false}\n  evolve: {features: z, hidden: 40}\n"
     )
     assert _run("describe", "takecover", "--params", str(tmp_path / "params.yaml")) == 0

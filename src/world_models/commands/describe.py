@@ -57,7 +57,7 @@ def _configured(environment: str, params: Path) -> Shape:
         mine = read_yaml(params)[environment]
         m, c = mine["mdnrnn"], mine["evolve"]
         sizes = (mine["vae"]["z_size"], _actions(environment), m["hidden_size"], m["mixtures"])
-        memory = Sizes(*sizes, m["restart"], m["reward_head"], m["end_head"])
+        memory = Sizes(*sizes, m["restart"], m["reward_head"], m["end_head"], m["cell"])
         return Shape(memory, c["features"], c["hidden"])
     except (KeyError, TypeError) as error:
         raise ParameterError(f"{params} lacks a size of {environment}: {error}.") from None
@@ -92,7 +92,7 @@ def _memory_parts(m: MDNRNN) -> dict[str, dict[str, list[int]]]:
     shapes = _tensors(m)
     core = ("w_x", "w_h", "bias")
     return {
-        "lstm": {name: shapes[name] for name in core},
+        m.sizes.cell: {name: shapes[name] for name in core},
         "head": {name: shape for name, shape in shapes.items() if name not in core},
     }
 

@@ -36,13 +36,13 @@ class Agent:
         memory = Memory.load(mdnrnn, environment)
         memory.check(vision.z_size)
         mind = Controller.load(controller, environment)
-        mind.check(Sizes(vision.z_size, memory.hidden_size, memory.action_size))
+        mind.check(Sizes(vision.z_size, memory.parts["h"], memory.action_size))
         return cls(environment, vision, memory, mind)
 
     @property
     def ends_in_dreams(self) -> bool:
         """Whether M predicts reward or end, so that a dream's return says something."""
-        return bool(self.memory.columns)
+        return bool(self.memory.predicts)
 
     def in_reality(
         self,

@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 
 from world_models.memory.data import Steps
 from world_models.memory.mixture import log_prob
-from world_models.memory.network import MDNRNN
+from world_models.memory.model import Memory
+from world_models.memory.threads import one_thread
 from world_models.seeding import stream
 
 EPISODES = 100
 """Held-out episodes that are looked at, at most."""
-CHUNK = 64
-"""Steps computed at once: bounds the memory that 100 episodes take."""
 AGES = (0, 25, 50, 100, 200, 400, 800, 1600, 3200)
 """Edges of the ages, in steps, over which the risk of an end is compared."""
 
@@ -54,51 +53,54 @@ class _Predictions:
         self.ages = np.full(len(steps), -1, np.int64)
 
 
+@one_thread()
 @torch.no_grad()
-def evaluate(network: MDNRNN, steps: Steps, seed: int) -> HeldOut:
+def evaluate(memory: Memory, steps: Steps, seed: int) -> HeldOut:
     """Run M along whole episodes, z sampled from V's (mu, σ) as in training.
 
+    M runs as it does in reality and in dreams, on one thread, so that the bits of the result do
+    not depend on torch's number of threads.
+
     Args:
-        network: M, on the CPU.
+        memory: M.
         steps: held-out episodes.
         seed: of z's noise.
     """
     noise = stream(seed, "held-out z").standard_normal(steps.mu.shape, np.float32)
-    z = torch.from_numpy(steps.mu + steps.sigma * noise)
-    said = _predictions(network, steps, z)
+    z = steps.mu + steps.sigma * noise
+    said = _predictions(memory, steps, z)
     asked = said.ages >= 0
     judged = asked & (steps.end_known == 1)
     error = (said.rewards - steps.rewards)[asked]
-    variance = z[torch.from_numpy(asked)].var(0, correction=0).clamp_min(1e-12)
+    variance = torch.from_numpy(z[asked]).var(0, correction=0).clamp_min(1e-12)
     return HeldOut(
         nll=np.asarray(said.nll / max(said.known, 1), np.float32),
         marginal=(0.5 * torch.log(2 * math.pi * math.e * variance)).numpy(),
-        logits=said.ends[judged] if network.sizes.restart or network.sizes.end_head else None,
+        logits=said.ends[judged] if "end" in memory.predicts else None,
         ends=steps.ends[judged],
         ages=said.ages[judged],
-        reward_error=float(np.sqrt(np.mean(error**2))) if network.sizes.reward_head else None,
+        reward_error=float(np.sqrt(np.mean(error**2))) if "reward" in memory.predicts else None,
     )
 
 
-def _predictions(network: MDNRNN, steps: Steps, z: torch.Tensor) -> _Predictions:
+def _predictions(memory: Memory, steps: Steps, z: Array) -> _Predictions:
     starts = np.append(np.flatnonzero(steps.starts), len(steps))[: EPISODES + 1]
     begin, lengths = starts[:-1], np.diff(starts)
-    state, said = network.initial_state(len(begin)), _Predictions(steps)
-    for first in range(0, int(lengths.max()), CHUNK):
-        ages = np.arange(first, min(first + CHUNK, int(lengths.max())))[:, None]
-        real = ages < lengths
-        here = np.minimum(begin + ages, len(steps) - 1)
-        actions, flags = (torch.from_numpy(x[here]) for x in (steps.actions, steps.starts))
-        prediction, state, _ = network.sequence(z[here], actions, flags, state)
-        followed = real & (steps.z_known[here] == 1)
-        log_p = log_prob(prediction.mixture[followed], z[here[followed] + 1])
+    state, said = memory.start(len(begin)), _Predictions(steps)
+    for age in range(int(lengths.max())):
+        rows = np.flatnonzero(lengths > age)
+        here = begin[rows] + age
+        said.ages[here] = age
+        memory.step(state, z[here], steps.actions[here], steps.starts[here] == 1, rows)
+        expected = memory.predict(state, rows)
+        for values, into in ((expected.end, said.ends), (expected.reward, said.rewards)):
+            if values is not None:
+                into[here] = values
+        followed = steps.z_known[here] == 1
+        mixture = torch.from_numpy(expected.mixture[followed, : memory.sizes.mixture_size])
+        log_p = log_prob(mixture, torch.from_numpy(z[here[followed] + 1]))
         said.nll -= log_p.double().sum(0).numpy()
         said.known += int(followed.sum())
-        said.ages[here[real]] = np.broadcast_to(ages, real.shape)[real]
-        end = prediction.restart if prediction.restart is not None else prediction.end
-        for logits, into in ((end, said.ends), (prediction.reward, said.rewards)):
-            if logits is not None:
-                into[here[real]] = logits.numpy()[real]
     return said
 
 

@@ -76,10 +76,14 @@ def losses(
         counts: divisors.
         restart_weight: weight of steps whose episode ended (10 in the paper's Doom).
     """
-    z_size = targets.z.shape[-1]
-    weight = targets.z_mask.flatten() / (counts.z * z_size)
+    weight = z_weight(targets, counts).flatten()
     nll = weighted_nll(prediction.mixture.flatten(0, -2), targets.z.flatten(0, -2), weight)
     return Losses(nll, *scalar_losses(prediction, targets, counts, restart_weight))
+
+
+def z_weight(targets: Targets, counts: Counts) -> Tensor:
+    """Weight of each step's NLL, (T, B): their weighted sum is the mean over known dimensions."""
+    return targets.z_mask / (counts.z * targets.z.shape[-1])
 
 
 def scalar_losses(

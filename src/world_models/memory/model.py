@@ -1,4 +1,8 @@
-"""M for everyone else: inference on numpy arrays, for reality (h and c) and for the dream."""
+"""M for everyone else: inference on numpy arrays, for reality and for the dream.
+
+What M remembers of an episode (an LSTM's h and c, a GRU's h) is known here alone. Others hold it as
+an opaque :class:`State`, and name its parts only because C may ask to see them.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,10 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from world_models.errors import InputError
-from world_models.fast.memory import cell_kernels
+from world_models.errors import InputError, ParameterError
+from world_models.formulations import Choice, choose
+from world_models.memory.inference import Rows, Work, inference
 from world_models.memory.network import MDNRNN, Sizes
-from world_models.memory.precision import as_dtype, choose_precision
 from world_models.storage import artifact, tensors
 
 WEIGHTS = "weights.safetensors"
@@ -20,13 +24,8 @@ INITIAL = "initial.safetensors"
 """Names of the files in the artifact's folder; the second holds first frames' (mu, logvar)."""
 
 Array = NDArray[np.float32]
-
-
-class MemoryState(NamedTuple):
-    """M's memory of n episodes: h and c, float32 (n, hidden_size) each."""
-
-    h: Array
-    c: Array
+BoolArray = NDArray[np.bool_]
+ALL = slice(None)
 
 
 @dataclass(frozen=True)
@@ -38,54 +37,67 @@ class Initial:
 
 
 @dataclass(frozen=True)
-class Workspace:
-    """Arrays that a batch of n episodes works in, step after step; views share their memory."""
+class State:
+    """What M remembers of n episodes. Only the :class:`Memory` that made it can advance it."""
 
-    x: Array
-    """(n, I + 1 + H): inputs z, action, restart flag; the constant 1 (bias); h."""
-    c: Array
-    """(n, H)."""
-    keep: Array
-    """(n,) 0 where an episode starts, else 1."""
-    gates: Array
-    """(n, 4H)."""
-    out: Array
-    """(n, outputs): the heads' results."""
+    work: Work
+    """Of M's inference alone."""
 
-    @classmethod
-    def create(cls, members: int, sizes: Sizes, outputs: int) -> Self:
-        """Zeros, for ``members`` episodes."""
+    def read(self, part: str, rows: Rows = ALL) -> Array:
+        """One of :attr:`Memory.parts` of some episodes, float32 (k, size); not to be changed."""
+        return self.work.parts[part][rows]
 
-        def zeros(*shape: int) -> Array:
-            return np.zeros((members, *shape), np.float32)
+    def forget(self, rows: Rows = ALL) -> None:
+        """Empty the memory of some episodes, as at their first frame."""
+        for values in self.work.parts.values():
+            values[rows] = 0
 
-        hidden = sizes.hidden_size
-        x = zeros(sizes.input_size + 1 + hidden)
-        x[:, sizes.input_size] = 1
-        keep = np.ones(members, np.float32)
-        return cls(x, zeros(hidden), keep, zeros(4 * hidden), zeros(outputs))
+    def move(self, holes: NDArray[np.intp], movers: NDArray[np.intp]) -> None:
+        """Let episodes ``movers`` take the rows ``holes``, so that live ones stand in front."""
+        for values in self.work.parts.values():
+            values[holes] = values[movers]
+
+
+class Expectation(NamedTuple):
+    """What M expects of the next step of k episodes, float32; valid until the next call."""
+
+    mixture: Array
+    """(k, ≥3·K·Z) logits, mu, log σ of the next z, each (K, Z), then what others do not need."""
+    end: Array | None
+    """(k,) logit of "the episode ends with this step"; None if M has no such head."""
+    reward: Array | None
+    """(k,) mean reward of this step; None if M has no such head."""
 
 
 class Memory:
-    """A trained M, for inference: deterministic, made for 16 to 1024 episodes on one thread."""
+    """A trained M, for inference: deterministic, made for 16 to 1024 episodes on one thread.
 
-    def __init__(self, network: MDNRNN, initial: Initial) -> None:
-        self.sizes = network.sizes
-        self.initial = initial
+    Equal calls on an equal number of torch's threads give equal bits. The last bits of an episode
+    may depend on how many others are in the same call.
+
+    Attributes:
+        sizes: M's shape.
+        initial: where dreams begin.
+        parts: names and sizes of what M remembers, such as ``{"h": 256, "c": 256}``.
+        predicts: which of ``reward`` and ``end`` M predicts beside z.
+    """
+
+    def __init__(self, network: MDNRNN, initial: Initial, choice: Choice | None = None) -> None:
+        """Prepare a network for inference.
+
+        Args:
+            network: M, on the CPU.
+            initial: first frames.
+            choice: formulation and precision; None for what suits this machine.
+        """
+        self.sizes, self.initial, self.parts = network.sizes, initial, network.sizes.parts
         self._network = network.eval().requires_grad_(requires_grad=False)
-        self._dtype = network.dtype
-        # One product for inputs, bias and recurrence; another for all heads and their biases.
-        self._core = self._pack([network.w_x, network.bias[:, None], network.w_h])
-        scalars = network.scalar_heads()
-        heads = [network.mixture, *scalars.values()]
-        biases = torch.cat([head.bias for head in heads])[:, None]
-        self._heads = self._pack([biases, torch.cat([head.weight for head in heads])])
-        self.outputs = int(self._heads.shape[1])
-        self.columns = {name: self.sizes.mixture_size + i for i, name in enumerate(scalars)}
-        """Where in :meth:`predict`'s result "restart", "reward" and "end" stand, those M has."""
-
-    def _pack(self, parts: list[torch.Tensor]) -> torch.Tensor:
-        return torch.cat(parts, dim=1).t().contiguous().to(self._dtype)
+        choice = choice or choose("M", self.sizes._asdict())
+        self._inference = inference(network, choice)
+        # Where the scalar heads stand, behind the mixture.
+        heads = [{"restart": "end"}.get(name, name) for name in network.scalar_heads()]
+        columns = {name: self.sizes.mixture_size + i for i, name in enumerate(heads)}
+        self._columns, self.predicts = columns, frozenset(columns)
 
     @property
     def z_size(self) -> int:
@@ -93,14 +105,40 @@ class Memory:
         return self.sizes.z_size
 
     @property
-    def hidden_size(self) -> int:
-        """H, the size of h and of c."""
-        return self.sizes.hidden_size
-
-    @property
     def action_size(self) -> int:
         """A."""
         return self.sizes.action_size
+
+    @property
+    def paper_features(self) -> str:
+        """What C sees of this M in the paper: z and h, in Doom z, c and h (if M has a c)."""
+        return "zch" if self.sizes.restart and "c" in self.parts else "zh"
+
+    def seen(self, features: str) -> tuple[str, ...]:
+        """Which parts C sees beside z, and in which order.
+
+        Args:
+            features: "z", then the letters of parts: "z", "zh", or "zch" in the paper's Doom.
+
+        Raises:
+            ParameterError: it does not begin with z, names a part twice, or one that M has not.
+        """
+        first, names = features[:1], tuple(features[1:])
+        if first != "z" or len(set(names)) < len(names):
+            raise ParameterError(
+                f"features = {features!r}: give z, then each of M's parts at most once, as in zh."
+            )
+        for name in names:
+            if name not in self.parts:
+                raise ParameterError(
+                    f"features = {features!r}: M ({self.sizes.cell}) has no part {name}; it has: "
+                    f"{', '.join(self.parts)}. Change evolve.features or mdnrnn.cell."
+                )
+        return names
+
+    def feature_size(self, features: str) -> int:
+        """How many numbers C sees: z and the parts that ``features`` names; see :meth:`seen`."""
+        return self.z_size + sum(self.parts[name] for name in self.seen(features))
 
     @classmethod
     def load(cls, folder: Path, environment: str | None = None) -> Self:
@@ -118,26 +156,32 @@ class Memory:
         return cls.from_arrays(tensors.load(folder / WEIGHTS) | initial, card.details)
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], details: Mapping[str, Any]) -> Self:
+    def from_arrays(
+        cls,
+        arrays: Mapping[str, NDArray[Any]],
+        details: Mapping[str, Any],
+        choice: Choice | None = None,
+    ) -> Self:
         """Build M from its weights, as :meth:`payload` gives them: no file is read.
 
         Args:
             arrays: the network's state, and ``initial.mu``, ``initial.logvar``, float32.
             details: of the artifact's card, the fields of :class:`Sizes`.
+            choice: formulation and precision; None for what suits this machine.
 
         Raises:
             InputError: the arrays are no M of these sizes.
         """
         try:
-            sizes = Sizes(**{name: details[name] for name in Sizes._fields})
-            network = MDNRNN(sizes, as_dtype(choose_precision(torch.device("cpu"))))
+            known = {name: details[name] for name in Sizes._fields if name in details}
+            network = MDNRNN(Sizes(**known))
         except (KeyError, TypeError, RuntimeError) as error:
             raise InputError(f"This card does not describe an M ({error}). {_CURE}") from None
         check_arrays(arrays, network)
         weights = {k: torch.from_numpy(np.array(arrays[k])) for k in network.state_dict()}
         network.load_state_dict(weights)
         initial = Initial(*(np.array(arrays[f"initial.{k}"]) for k in ("mu", "logvar")))
-        return cls(network, initial)
+        return cls(network, initial, choice)
 
     def payload(self) -> tuple[dict[str, Array], dict[str, Any]]:
         """Give what :meth:`from_arrays` takes: all that a worker without files needs."""
@@ -156,71 +200,54 @@ class Memory:
                 f"different runs. {_CURE}"
             )
 
-    def initial_state(self, members: int) -> MemoryState:
-        """(h, c) = 0, the memory at an episode's first frame."""
-        shape = (members, self.hidden_size)
-        return MemoryState(np.zeros(shape, np.float32), np.zeros(shape, np.float32))
+    def start(self, members: int) -> State:
+        """The state of ``members`` episodes at their first frames: nothing is remembered."""
+        return State(self._inference.start(members))
 
     def step(
-        self, z: Array, actions: Array, state: MemoryState, restart: NDArray[np.bool_] | None = None
-    ) -> MemoryState:
-        """Remember one step: (h, c) after seeing z and acting.
+        self, state: State, z: Array, actions: Array, starts: BoolArray, rows: Rows = ALL
+    ) -> None:
+        """Remember one step of some episodes: what was seen and what was done.
 
         Args:
-            z: float32 (n, z_size).
-            actions: float32 (n, action_size), as the simulator takes them.
-            state: memory before; not changed.
-            restart: bool (n,), True on an episode's first frame, where memory is reset to 0 and,
-                in Doom, M is told so. None: nowhere.
-
-        Returns:
-            The memory after, new arrays.
+            state: of n episodes; changes.
+            z: float32 (k, z_size).
+            actions: float32 (k, action_size), as the simulator takes them.
+            starts: bool (k,), True on an episode's first frame, where its memory is emptied. In
+                Doom M sees the flag too.
+            rows: which k episodes; a slice costs less than indices.
         """
-        sizes = self.sizes
-        work = Workspace.create(len(z), sizes, 0)
-        work.x[:, : sizes.z_size] = z
-        work.x[:, sizes.z_size : sizes.z_size + sizes.action_size] = actions
-        work.x[:, sizes.input_size + 1 :] = state.h
-        work.c[:] = state.c
-        if restart is not None:
-            self.mark_starts(work, restart)
-        self.advance(work)
-        return MemoryState(work.x[:, sizes.input_size + 1 :].copy(), work.c)
-
-    def mark_starts(self, work: Workspace, starts: NDArray[np.bool_]) -> None:
-        """Reset the memory where an episode starts, bool (n,), and set or clear Doom's flag."""
-        work.keep[:] = ~starts
-        work.x[starts, self.sizes.input_size + 1 :] = 0
+        inputs = [z, actions]
         if self.sizes.restart:
-            work.x[:, self.sizes.input_size - 1] = starts
+            inputs.append(starts[:, None].astype(np.float32))
+        self._inference.step(state.work, inputs, starts, rows)
 
-    @torch.inference_mode()
-    def advance(self, work: Workspace, live: int | None = None) -> None:
-        """Run the LSTM on the first ``live`` rows (default: all): h in ``x`` and ``c`` change."""
-        rows = slice(live)
-        x, gates = work.x[rows], work.gates[rows]
-        self._product(x, self._core, gates)
-        cell_kernels.cell_step(gates, work.keep[rows], work.c[rows], x, self.sizes.input_size + 1)
+    def predict(self, state: State, rows: Rows = ALL) -> Expectation:
+        """What M expects of the next step of some episodes, after :meth:`step`."""
+        out = self._inference.predict(state.work, rows)
+        scalars = (self._columns.get(name) for name in ("end", "reward"))
+        return Expectation(out, *(None if at is None else out[:, at] for at in scalars))
 
-    @torch.inference_mode()
-    def predict(self, work: Workspace, live: int | None = None) -> Array:
-        """Run the heads on h of the first ``live`` rows.
+    def sample(
+        self,
+        expected: Expectation,
+        u: Array,
+        eps: Array,
+        row: NDArray[np.int64],
+        tau: float,
+        z: Array,
+    ) -> None:
+        """Draw the next z at temperature τ: mixture logits / τ, noise × √τ (App. A.2, D.2).
 
-        Returns:
-            A view, float32 (live, outputs): the mixture's logits, mu and log σ, each (K, Z), then
-            what :attr:`columns` names.
+        Args:
+            expected: of k episodes.
+            u: float32 (S, Z) uniform in [0, 1): each dimension draws its own component.
+            eps: float32 (S, Z) standard normal.
+            row: int64 (k,) which row of ``u`` and ``eps`` an episode uses.
+            tau: temperature > 0.
+            z: float32 (k, Z), written.
         """
-        rows = slice(live)
-        out = work.out[rows]
-        self._product(work.x[rows, self.sizes.input_size :], self._heads, out)
-        return out
-
-    def _product(self, a: Array, weights: torch.Tensor, out: Array) -> None:
-        left, result = torch.from_numpy(a), torch.from_numpy(out)
-        if self._dtype == torch.float32:
-            torch.mm(left, weights, out=result)
-        else:
-            result.copy_(left.to(self._dtype) @ weights)
+        self._inference.sample(expected.mixture, u, eps, row, tau, z)
 
 
 _CURE = "Make M anew for this V and these latents (the stage mdnrnn)."

@@ -1,9 +1,10 @@
 """Parameters of M and of its training."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from world_models.memory.cells import Name
 from world_models.schema import Parameters
 
 
@@ -11,8 +12,11 @@ class MDNRNNParameters(Parameters):
     """``<environment>.mdnrnn`` in ``params.yaml``; paper sections 2.2, App. A.2 and D.2."""
 
     seed: Annotated[int, Field(ge=0, description="Seed of weights, batches and z's noise.")]
+    cell: Annotated[
+        Name, Field(description="What remembers: the paper's LSTM (h and c), or a GRU (h alone).")
+    ]
     hidden_size: Annotated[
-        int, Field(ge=1, le=4096, description="Units of the LSTM (256 CarRacing, 512 TakeCover).")
+        int, Field(ge=1, le=4096, description="Units of the cell (256 CarRacing, 512 TakeCover).")
     ]
     mixtures: Annotated[
         int, Field(ge=1, le=64, description="Gaussians of each latent dimension (5).")
@@ -50,3 +54,13 @@ class MDNRNNParameters(Parameters):
         float, Field(gt=0, lt=1, description="Share of the episodes that is held out.")
     ]
     validate_every: Annotated[int, Field(ge=1, description="Gradient steps between validations.")]
+
+    @model_validator(mode="after")
+    def _has_one_end(self) -> Self:
+        """Refuse two heads for one thing."""
+        if self.restart and self.end_head:
+            raise ValueError(
+                "restart and end_head are both true, but restart predicts the end already: set "
+                "end_head to false"
+            )
+        return self

@@ -1,19 +1,20 @@
-"""Dream on from a point in a real episode, with the episode's own actions."""
+"""What M dreams from some point in a real episode, with the episode's own actions."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from world_models.fast.memory import mixture_kernels as kernels
-from world_models.memory.model import Memory, Workspace
+from world_models.memory.model import Memory
+from world_models.memory.threads import one_thread
 from world_models.seeding import stream
 
 Array = NDArray[np.float32]
 
 
+@one_thread()
 def dream_on(
     memory: Memory, z: Array, actions: Array, *, warm: int, samples: int, tau: float, seed: int
 ) -> Array:
-    """Let M see ``warm`` real steps, then dream the rest; ends are not heeded.
+    """Let M see ``warm`` real steps, then dream the rest, also where M expects an end.
 
     Args:
         memory: M.
@@ -27,20 +28,17 @@ def dream_on(
     Returns:
         float32 (samples, T - warm, Z): what M dreams in place of ``z[warm:]``.
     """
-    sizes = memory.sizes
-    work = Workspace.create(samples, sizes, memory.outputs)
-    noise = stream(seed, "dream on")
-    dreamed = np.empty((samples, len(z) - warm, sizes.z_size), np.float32)
-    rows = np.arange(samples)
+    shape = (samples, memory.z_size)
+    noise, state = stream(seed, "dream on"), memory.start(samples)
+    dreamed = np.empty((samples, len(z) - warm, memory.z_size), np.float32)
+    now, rows = np.empty(shape, np.float32), np.arange(samples)
     for t in range(len(z) - 1):
-        memory.mark_starts(work, np.full(samples, t == 0))
         if t < warm:
-            work.x[:, : sizes.z_size] = z[t]
-        work.x[:, sizes.z_size : sizes.z_size + sizes.action_size] = actions[t]
-        memory.advance(work)
+            now[:] = z[t]
+        done = np.tile(actions[t], (samples, 1))
+        memory.step(state, now, done, np.full(samples, t == 0))
         if t + 1 >= warm:
-            shape = (samples, sizes.z_size)
             u, eps = noise.random(shape, np.float32), noise.standard_normal(shape, np.float32)
-            kernels.mixture_sample(memory.predict(work), u, eps, rows, tau, work.x)
-            dreamed[:, t + 1 - warm] = work.x[:, : sizes.z_size]
+            memory.sample(memory.predict(state), u, eps, rows, tau, now)
+            dreamed[:, t + 1 - warm] = now
     return dreamed

@@ -18,13 +18,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from world_models.devices import DeviceSettings
-from world_models.fast.lanes import open_lanes
-from world_models.fast.memory.bfloat16 import FastMDNRNN, applies
+from world_models.formulations import Choice, choose
 from world_models.memory.data import Batch, Steps, Windows
-from world_models.memory.loss import Losses, losses
+from world_models.memory.loss import Losses
 from world_models.memory.network import MDNRNN, Sizes
+from world_models.memory.objective import Objective, objective
 from world_models.memory.parameters import MDNRNNParameters
-from world_models.memory.precision import Precision, as_dtype, choose_precision
 from world_models.seeding import torch_seed
 from world_models.storage.scratch import Scratch
 
@@ -64,40 +63,37 @@ def learning_rate(parameters: MDNRNNParameters, step: int) -> float:
     return float(last + 0.5 * (first - last) * (1 + np.cos(np.pi * done)))
 
 
-def build(sizes: Sizes, seed: int, dtype: torch.dtype) -> MDNRNN:
+def build(sizes: Sizes, seed: int) -> MDNRNN:
     """M with weights drawn from ``seed``; torch's global generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(torch_seed(seed, "weights"))
-        return MDNRNN(sizes, dtype)
+        return MDNRNN(sizes)
 
 
 class Training(pl.LightningModule):
     """Gradient steps on M; Lightning moves batches to devices and averages gradients."""
 
-    def __init__(self, network: MDNRNN, parameters: MDNRNNParameters, progress: Progress) -> None:
+    def __init__(
+        self, network: MDNRNN, parameters: MDNRNNParameters, progress: Progress, choice: Choice
+    ) -> None:
         super().__init__()
         self.network, self.parameters_, self.progress = network, parameters, progress
-        self._fast: FastMDNRNN | None = None
+        self._choice = choice
+        self._objective: Objective | None = None
         self._open = ExitStack()
 
     def teardown(self, stage: str) -> None:
         """The threads end."""
-        self._fast = None
+        self._objective = None
         self._open.close()
 
     def losses(self, batch: Batch) -> Losses:
         """The losses of a batch of sequences that begin with an empty memory."""
-        if applies(self.network):
-            return self._formulation().losses(batch, self.parameters_.restart_weight)
-        state = self.network.initial_state(batch.z.shape[1])
-        prediction, _, _ = self.network.sequence(batch.z, batch.actions, batch.starts, state)
-        return losses(prediction, batch.targets, batch.counts, self.parameters_.restart_weight)
-
-    def _formulation(self) -> FastMDNRNN:
-        if self._fast is None:  # in the process that trains: threads are started here
-            lanes = self._open.enter_context(open_lanes(torch.get_num_threads()))
-            self._fast = FastMDNRNN(self.network, lanes)
-        return self._fast
+        if self._objective is None:  # in the process that trains: threads are started here
+            weight = self.parameters_.restart_weight
+            opened = objective(self.network, self._choice, weight)
+            self._objective = self._open.enter_context(opened)
+        return self._objective(batch)
 
     def training_step(self, batch: Batch, _index: int) -> Tensor:
         """Loss to minimise."""
@@ -254,8 +250,8 @@ def train(
     Returns:
         M on the CPU, and the history: a row for each validation.
     """
-    dtype = as_dtype(training_precision(devices))
-    network = build(sizes, parameters.seed, dtype)
+    choice = training_choice(sizes, devices)
+    network = build(sizes, parameters.seed)
     progress = restore(folder, network)
     if progress.step < parameters.steps:
         cut = {"length": parameters.sequence_length, "seed": parameters.seed}
@@ -264,18 +260,16 @@ def train(
         recorder = Recorder(folder, fixed, report)
         trainer = _trainer(parameters.steps - progress.step, devices, folder, recorder)
         data = SequenceData(windows, progress.step, parameters.steps)
-        _fit(trainer, Training(network, parameters, progress), data)
-    # Whoever infers with it does so on the CPU, in the CPU's own precision.
-    network = build(sizes, parameters.seed, as_dtype(choose_precision(torch.device("cpu"))))
+        _fit(trainer, Training(network, parameters, progress, choice), data)
+    network = build(sizes, parameters.seed)  # what trained may lie on another device
     progress = restore(folder, network)
     assert progress.step == parameters.steps, progress.step
     return network, progress.history
 
 
-def training_precision(devices: DeviceSettings) -> Precision:
-    """The precision of the device that training will run on."""
-    gpu = devices.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
-    return choose_precision(torch.device("cuda" if gpu else "cpu"))
+def training_choice(sizes: Sizes, devices: DeviceSettings) -> Choice:
+    """Device, formulation and precision of the training."""
+    return choose("M", sizes._asdict(), devices.device)
 
 
 def _trainer(steps: int, devices: DeviceSettings, folder: Path, recorder: Recorder) -> pl.Trainer:

@@ -37,7 +37,7 @@ def run(
     memory.check(vision.z_size)
     environment = catalogue.specification(context.environment)
     spec = ControllerSpec(parameters.features, parameters.hidden, environment.bias)
-    sizes = Sizes(vision.z_size, memory.hidden_size, memory.action_size)
+    sizes = Sizes(vision.z_size, memory.parts["h"], memory.action_size)
     world = _world_plan(parameters, context.environment, vision, memory)
     plan = ArenaPlan(world, spec, sizes, environment.actions.squash)
     stored = context.scratch.load(HISTORY)

@@ -18,7 +18,7 @@ from world_models.memory.model import INITIAL, WEIGHTS, Initial, Memory, state_a
 from world_models.memory.network import MDNRNN, Sizes
 from world_models.memory.parameters import MDNRNNParameters
 from world_models.memory.rollout import dream_on
-from world_models.memory.training import Row, steps_done, train, training_precision
+from world_models.memory.training import Row, steps_done, train, training_choice
 from world_models.progress import progress
 from world_models.stages.command import Context, Input, Outputs, Stage, main
 from world_models.storage import artifact, atomic, tensors
@@ -52,17 +52,18 @@ def run(
         restart=parameters.restart,
         reward_head=parameters.reward_head,
         end_head=parameters.end_head,
+        cell=parameters.cell,
     )
     devices = DeviceSettings.from_environment()
     network, history = _train(sizes, parameters, data, devices, context)
     memory = Memory(network, data.initial)
-    found = held_out.evaluate(network, data.held_out, parameters.seed)
+    found = held_out.evaluate(memory, data.held_out, parameters.seed)
     metrics = held_out.metrics(found, parameters.restart_weight)
     survival = _survival(memory, data, parameters.seed)
     if survival is not None:
         metrics["life_observed"] = float(survival["observed"].sum())
         metrics["life_dreamed"] = float(survival["dreamed"].sum())
-    details = sizes._asdict() | {"precision": training_precision(devices)}
+    details = sizes._asdict() | training_choice(sizes, devices).details()
     with artifact.create(
         outputs.artifact,
         kind="mdnrnn",
@@ -117,7 +118,7 @@ def _train(
 
 
 def _survival(memory: Memory, data: Data, seed: int) -> pd.DataFrame | None:
-    if not {"restart", "end"} & memory.columns.keys():
+    if "end" not in memory.predicts:
         return None
     latents = data.latents
     return dream_survival.compare(memory, data.held_out, latents.lengths, latents.terminated, seed)

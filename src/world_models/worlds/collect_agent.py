@@ -71,7 +71,7 @@ def task(
     memory = Memory.load(paths["mdnrnn"], environment)
     controller = Controller.load(paths["controller"], environment)
     memory.check(vision.z_size)
-    controller.check(Sizes(vision.z_size, memory.hidden_size, memory.action_size))
+    controller.check(Sizes(vision.z_size, memory.parts["h"], memory.action_size))
     parts = (vision.payload(), memory.payload(), controller.payload())
     plan = AgentPlan(environment, renderer, latent, limits, *parts)
     return Task(setup, plan, collect.work)

@@ -1,18 +1,14 @@
 """M's dream: an environment that exists in M alone (paper section 4, App. A.4, D.2)."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from world_models.errors import ParameterError
-from world_models.fast.memory import mixture_kernels as kernels
-from world_models.memory.model import Memory, Workspace
 from world_models.worlds.dream_noise import DreamNoise
+from world_models.worlds.parts import DreamingMemory
 from world_models.worlds.world import BoolArray, FloatArray, Step
-
-Features = Literal["z", "zh", "zch"]
 
 
 class Dream:
@@ -20,15 +16,16 @@ class Dream:
 
     The first z is sampled from a stored first frame's (mu, logvar). Then M predicts the next z's
     mixture from (z, a, h), and z is drawn from it at temperature τ: mixture logits / τ, noise × √τ.
-    In Doom a dream ends when the logit of "restart" is above 0 (thresholded, not drawn), each step
-    is worth 1; where M has a reward head, its mean is the reward. The cap truncates.
+    A dream ends when M's logit of the end is above 0 (thresholded, not drawn); the cap truncates.
+    The reward of a step is the mean that M's reward head predicts, or 1 if M has none.
 
-    An episode's random numbers depend on its seed alone, and live episodes stand together in front
-    of the work arrays, so that those which ended cost nothing.
+    An episode's random numbers depend on its seed alone. The last bits of its z depend on how many
+    episodes run beside it too, as :class:`~world_models.worlds.world.World` says. Live episodes
+    stand together in front of the work arrays, so that those which ended cost nothing.
     """
 
     def __init__(
-        self, memory: Memory, *, tau: float, cap: int, num_envs: int, features: Features
+        self, memory: DreamingMemory, *, tau: float, cap: int, num_envs: int, features: str
     ) -> None:
         """Make room for ``num_envs`` dreams.
 
@@ -37,21 +34,22 @@ class Dream:
             tau: temperature, > 0; 1 is M's own uncertainty, more is more random.
             cap: steps after which a dream is truncated.
             num_envs: the most dreams at once.
-            features: what C sees: z, [z, h], or [z, c, h].
+            features: what C sees: z, then the letters of M's parts, such as "zh".
 
         Raises:
-            ParameterError: ``tau`` or ``cap`` is not positive.
+            ParameterError: ``tau`` or ``cap`` is not positive, or M has no such part.
         """
         if not 0 < tau < float("inf"):
             raise ParameterError(f"tau = {tau}: the temperature must be above 0.")
         if cap < 1 or num_envs < 1:
             raise ParameterError(f"cap = {cap}, num_envs = {num_envs}: both must be at least 1.")
-        sizes = memory.sizes
-        self.num_envs, self.action_size = num_envs, sizes.action_size
-        self.feature_size = sizes.z_size + sizes.hidden_size * (len(features) - 1)
-        self._memory, self._tau, self._cap, self._parts = memory, tau, cap, features
-        self._noise = DreamNoise(num_envs, sizes.z_size)
-        self._work = Workspace.create(num_envs, sizes, memory.outputs)
+        self.num_envs, self.action_size = num_envs, memory.action_size
+        self.feature_size = memory.feature_size(features)
+        self._memory, self._tau, self._cap = memory, tau, cap
+        self._seen = memory.seen(features)
+        self._noise = DreamNoise(num_envs, memory.z_size)
+        self._state = memory.start(num_envs)
+        self._z = np.zeros((num_envs, memory.z_size), np.float32)
         self._member = np.zeros(num_envs, np.int64)  # whose episode stands in a work row
         self._live = 0  # work rows in use
         self._age = np.zeros(num_envs, np.int64)
@@ -82,29 +80,26 @@ class Dream:
         self._live = rows.stop
         self._member[rows] = members
         self._age[members] = 0
-        self._work.x[rows, : self._memory.z_size] = z
-        self._work.c[rows] = 0
-        self._work.x[rows, -self._memory.hidden_size :] = 0
+        self._z[rows] = z
+        self._state.forget(rows)
         self._look(rows)
         return self._features.copy()
 
     def step(self, actions: FloatArray) -> Step:
         """Act in all members; see :class:`~world_models.worlds.world.World`."""
-        m, live, z_size = len(self._features), self._live, self._memory.z_size
+        m, live = len(self._features), self._live
         rewards, ended, capped = np.zeros(m, np.float32), np.zeros(m, bool), np.zeros(m, bool)
         if live:
-            member, work = self._member[:live], self._work
-            self._mark_starts(member)
-            work.x[:live, z_size : z_size + self.action_size] = actions[member]
-            self._memory.advance(work, live)
-            out = self._memory.predict(work, live)
-            noise, rows = self._noise, self._noise.rows(member)
-            kernels.mixture_sample(out, noise.u, noise.eps, rows, self._tau, work.x[:live])
+            member, rows = self._member[:live], slice(live)
+            memory, noise, z = self._memory, self._noise, self._z[rows]
+            memory.step(self._state, z, actions[member], self._age[member] == 0, rows)
+            expected = memory.predict(self._state, rows)
+            memory.sample(expected, noise.u, noise.eps, noise.rows(member), self._tau, z)
             self._age[member] += 1
-            ended[member] = self._ends(out)
+            ended[member] = False if expected.end is None else expected.end > 0
             capped[member] = (self._age[member] >= self._cap) & ~ended[member]
-            rewards[member] = self._rewards(out)
-            self._look(slice(live))
+            rewards[member] = 1 if expected.reward is None else expected.reward
+            self._look(rows)
             self._drop((ended | capped)[member])
         return Step(self._features.copy(), rewards, ended, capped)
 
@@ -115,32 +110,11 @@ class Dream:
     def close(self) -> None:
         """Nothing to release."""
 
-    def _mark_starts(self, member: NDArray[np.int64]) -> None:
-        """Tell M which episodes are at their first frame."""
-        starts = np.zeros(self.num_envs, np.bool_)
-        starts[: len(member)] = self._age[member] == 0
-        self._memory.mark_starts(self._work, starts)
-
-    def _ends(self, out: FloatArray) -> BoolArray:
-        columns = self._memory.columns
-        column = columns.get("restart", columns.get("end"))
-        if column is None:
-            return np.zeros(len(out), np.bool_)
-        ends: BoolArray = out[:, column] > 0
-        return ends
-
-    def _rewards(self, out: FloatArray) -> FloatArray:
-        column = self._memory.columns.get("reward")
-        return np.ones(len(out), np.float32) if column is None else out[:, column]
-
     def _look(self, rows: slice) -> None:
         """Write the features of work rows to their members."""
-        z, h = self._memory.z_size, self._memory.hidden_size
-        work, member = self._work, self._member[rows]
-        parts = {"z": work.x[rows, :z], "c": work.c[rows], "h": work.x[rows, -h:]}
-        at = 0
-        for name in self._parts:
-            values = parts[name]
+        member, at = self._member[rows], 0
+        parts = (self._state.read(name, rows) for name in self._seen)
+        for values in (self._z[rows], *parts):
             self._features[member, at : at + values.shape[1]] = values
             at += values.shape[1]
 
@@ -150,6 +124,7 @@ class Dream:
             return
         stays = self._live - int(gone.sum())
         holes, movers = np.flatnonzero(gone[:stays]), stays + np.flatnonzero(~gone[stays:])
-        for array in (self._work.x, self._work.c, self._member):
+        self._state.move(holes, movers)
+        for array in (self._z, self._member):
             array[holes] = array[movers]
         self._live = stays

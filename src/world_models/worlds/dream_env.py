@@ -20,10 +20,10 @@ from world_models.memory.model import Memory
 from world_models.seeding import stream
 from world_models.storage import artifact
 from world_models.vision.model import Vision
-from world_models.worlds.dream import Dream, Features
+from world_models.worlds.dream import Dream
 
 LIMIT = 1e6
-"""Bound of z and c in the observation space: wider than what any M says, but finite."""
+"""Bound of the observation space: wider than what any M says, but finite."""
 
 Observation = NDArray[np.float32]
 Frame = NDArray[np.uint8]
@@ -47,7 +47,7 @@ class _Setting:
         self.vision = Vision.load(Path(vae), self.environment) if vae is not None else None
         if self.vision is not None:
             self.memory.check(self.vision.z_size)
-        self.features: Features = "zch" if self.memory.sizes.restart else "zh"
+        self.features = self.memory.paper_features
         self.dream = Dream(
             self.memory,
             tau=tau,
@@ -57,10 +57,7 @@ class _Setting:
         )
 
     def observation_space(self) -> gymnasium.Space[Any]:
-        z, h = self.memory.z_size, self.memory.hidden_size
-        sizes = {"z": z, "c": h, "h": h}
-        limits = [np.full(sizes[name], 1.0 if name == "h" else LIMIT) for name in self.features]
-        high = np.concatenate(limits).astype(np.float32)
+        high = np.full(self.memory.feature_size(self.features), LIMIT, np.float32)
         return gymnasium.spaces.Box(-high, high, dtype=np.float32)
 
     def action_space(self) -> gymnasium.Space[Any]:

@@ -8,9 +8,8 @@ from gymnasium.spaces import Box
 from numpy.typing import NDArray
 
 from world_models.envs.vector import Lockstep
-from world_models.memory.model import Memory, MemoryState
 from world_models.seeding import stream
-from world_models.vision.model import Vision
+from world_models.worlds.parts import Encoder, RecurrentMemory
 from world_models.worlds.world import BoolArray, FloatArray, Step
 
 IntArray = NDArray[np.intp]
@@ -23,17 +22,18 @@ class Reality:
     """A :class:`~world_models.worlds.world.World` of simulators.
 
     Follows the paper's rollout: C acts on (z_t, h_t), the simulator steps, then
-    h_{t+1} = M(z_t, a_t, h_t) and z_{t+1} = V(frame) (App. A.1). Features are [z], [z, h] or, in
-    Doom's order, [z, c, h]; with [z] alone M does not run.
+    h_{t+1} = M(z_t, a_t, h_t) and z_{t+1} = V(frame) (App. A.1). Features are z and the parts of
+    M's state that are asked for, such as [z, h] or, in Doom's order, [z, c, h]; with [z] alone M
+    does not run.
     """
 
     def __init__(
         self,
         simulators: Lockstep,
-        vision: Vision,
-        memory: Memory | None,
+        vision: Encoder,
+        memory: RecurrentMemory | None,
         *,
-        features: Literal["z", "zh", "zch"],
+        features: str,
         latent: Latent,
     ) -> None:
         """Put the parts together.
@@ -42,23 +42,26 @@ class Reality:
             simulators: n of them; closed with this world.
             vision: V.
             memory: M; None if C sees z alone.
-            features: what C sees, in this order.
+            features: what C sees: z, then the letters of M's parts, such as "zh".
             latent: whether z is sampled from V's (mu, logvar), by a stream that depends on the
                 episode's seed alone (the authors' code), or is mu.
+
+        Raises:
+            ParameterError: M has no such part.
         """
         assert (memory is None) == (features == "z"), "M runs if C sees its state, only then"
-        self._simulators, self._codec, self._memory = simulators, vision, memory
+        self._simulators, self._vision, self._memory = simulators, vision, memory
         self._sampled = latent == "sample"
         self.num_envs: int = simulators.num_envs
         space = simulators.single_action_space
         assert isinstance(space, Box)
         self.action_size = space.shape[0]
-        z, h = vision.z_size, memory.hidden_size if memory else 0
-        self.feature_size = z + h * (len(features) - 1)
-        # All that C may see of every member stands in one block; z, c and h are views into it.
-        self._block = np.zeros((self.num_envs, z + 2 * h), np.float32)
-        self._z, self._c, self._h = np.split(self._block, [z, z + h], axis=1)
-        self._seen = slice(None) if features == "zch" else np.r_[:z, z + h : self.feature_size + h]
+        z = vision.z_size
+        self._seen = () if memory is None else memory.seen(features)
+        self.feature_size = z if memory is None else memory.feature_size(features)
+        self._state = None if memory is None else memory.start(self.num_envs)
+        self._z = np.zeros((self.num_envs, z), np.float32)
+        self._shown = np.zeros((self.num_envs, self.feature_size), np.float32)
         self._live = np.zeros(0, np.bool_)
         self._noise = np.empty((self.num_envs, NOISE_BLOCK, z), np.float32)
 
@@ -67,7 +70,9 @@ class Reality:
         m = len(seeds)
         assert 0 < m <= self.num_envs, m
         self._t, self._live = 0, np.ones(m, np.bool_)
-        self._block[:] = 0
+        self._shown[:] = 0
+        if self._state is not None:
+            self._state.forget()
         self._streams = [stream(int(seed), "latent") for seed in seeds]
         self._frames = self._simulators.reset(seed=[int(seed) for seed in seeds])[0]
         self._look(np.arange(m))
@@ -93,27 +98,29 @@ class Reality:
         self._simulators.close()
 
     def _features(self) -> FloatArray:
-        return self._block[: len(self._live), self._seen].copy()
+        return self._shown[: len(self._live)].copy()
 
     def _remember(self, live: IntArray, actions: FloatArray) -> None:
-        """h_{t+1}, c_{t+1} = M(z_t, a_t, h_t, c_t) of the live members."""
-        if self._memory is None or not len(live):
+        """h_{t+1} = M(z_t, a_t, h_t) of the live members."""
+        if self._memory is None or self._state is None or not len(live):
             return
-        starts = np.ones(len(live), np.bool_) if self._t == 0 else None
-        before = MemoryState(self._h[live], self._c[live])
-        self._h[live], self._c[live] = self._memory.step(
-            self._z[live], actions[live], before, starts
-        )
+        starts, at = np.full(len(live), self._t == 0), self._z.shape[1]
+        rows = slice(len(live)) if len(live) == len(self._live) else live
+        self._memory.step(self._state, self._z[rows], actions[rows], starts, rows)
+        for name in self._seen:
+            values = self._state.read(name, rows)
+            self._shown[live, at : at + values.shape[1]] = values
+            at += values.shape[1]
 
     def _look(self, live: IntArray) -> None:
         """Encode what the live members see now."""
         if not len(live):
             return
         everyone = len(live) == len(self._frames)
-        mu, logvar = self._codec.encode(self._frames if everyone else self._frames[live])
+        mu, logvar = self._vision.encode(self._frames if everyone else self._frames[live])
         if self._sampled:
             mu = mu + np.exp(np.float32(0.5) * logvar) * self._draw(live)
-        self._z[live] = mu
+        self._z[live] = self._shown[live, : mu.shape[1]] = mu
 
     def _draw(self, live: IntArray) -> FloatArray:
         """Standard normal noise of this step, float32 (live, Z), from each episode's stream."""

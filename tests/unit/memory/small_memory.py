@@ -5,15 +5,22 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from world_models.formulations import Choice
 from world_models.memory.model import INITIAL, WEIGHTS, Initial, Memory
 from world_models.memory.network import MDNRNN, Sizes
 from world_models.storage import artifact, tensors
 
 DOOM = Sizes(4, 1, 8, 5, restart=True, reward_head=False, end_head=False)
 RACING = Sizes(5, 3, 8, 5, restart=False, reward_head=True, end_head=True)
+GRU = DOOM._replace(cell="gru")
+TEXTBOOK = Choice("cpu", "textbook", "float32")
+FLOAT32 = Choice("cpu", "compiled-float32", "float32")
+BFLOAT16 = Choice("cpu", "compiled-bfloat16", "bfloat16")
 
 
-def memory(sizes: Sizes, restart_bias: float = -0.7, seed: int = 0) -> Memory:
+def memory(
+    sizes: Sizes, restart_bias: float = -0.7, seed: int = 0, choice: Choice | None = None
+) -> Memory:
     """An M whose episodes end now and then (``restart_bias`` lower: later)."""
     torch.manual_seed(seed)
     network = MDNRNN(sizes)
@@ -23,7 +30,7 @@ def memory(sizes: Sizes, restart_bias: float = -0.7, seed: int = 0) -> Memory:
             head.bias.data.fill_(restart_bias)
     rng = np.random.default_rng(seed)
     mu = rng.standard_normal((6, sizes.z_size), np.float32)
-    return Memory(network, Initial(mu, np.full_like(mu, -2.0)))
+    return Memory(network, Initial(mu, np.full_like(mu, -2.0)), choice)
 
 
 def write_artifact(out: Path, m: Memory, environment: str, details=None) -> None:

@@ -3,32 +3,38 @@
 import numpy as np
 import pytest
 import torch
-from small_memory import DOOM, RACING, memory
+from small_memory import BFLOAT16, DOOM, FLOAT32, RACING, TEXTBOOK, memory
 from test_memory_data import latents
 
-from world_models.memory import held_out
 from world_models.memory.data import Steps
 from world_models.memory.held_out import HeldOut, evaluate, metrics, risk
 from world_models.memory.mixture import log_prob
+from world_models.memory.model import Initial, Memory
 from world_models.memory.network import MDNRNN, Sizes
 from world_models.memory.rollout import dream_on
+from world_models.storage.latents import Latents
 
 SMALL = Sizes(2, 1, 6, 3, restart=True, reward_head=True, end_head=False)
 
 
-def test_equals_a_run_episode_by_episode(monkeypatch):
-    """Chunks of 4 steps: three of the episodes' nine."""
-    monkeypatch.setattr(held_out, "CHUNK", 4)
+def small(choice):
+    torch.manual_seed(0)
+    first = np.zeros((1, 2), np.float32)
+    return Memory(MDNRNN(SMALL), Initial(first, first), choice)
+
+
+@pytest.mark.parametrize("choice", [TEXTBOOK, FLOAT32])
+def test_equals_a_run_episode_by_episode(choice):
     torch.manual_seed(0)
     network = MDNRNN(SMALL)
     steps = Steps.of(latents(sigma=1e-6), np.arange(3))
-    found = evaluate(network, steps, seed=0)
+    found = evaluate(small(choice), steps, seed=0)
     z = torch.from_numpy(steps.mu)
     nll, logits, errors = [], [], []
     for begin, end, died in ((0, 7, True), (7, 12, False), (12, 21, True)):
         here = slice(begin, end)
         with torch.no_grad():
-            out, _, _ = network.sequence(
+            out, _ = network.sequence(
                 z[here, None],
                 torch.from_numpy(steps.actions[here, None]),
                 torch.from_numpy(steps.starts[here, None]),
@@ -41,6 +47,40 @@ def test_equals_a_run_episode_by_episode(monkeypatch):
     np.testing.assert_allclose(found.logits, torch.cat(logits), atol=1e-4)
     assert found.reward_error == pytest.approx(torch.cat(errors).square().mean().sqrt().item())
     assert found.ages.tolist() == [*range(7), *range(4), *range(9)]
+
+
+@pytest.mark.parametrize("choice", [TEXTBOOK, FLOAT32, BFLOAT16])
+def test_bits_do_not_depend_on_torch_s_threads(choice):
+    """TakeCover's M, on as many episodes as the stage looks at."""
+    torch.manual_seed(0)
+    sizes = Sizes(64, 1, 512, 5, restart=True, reward_head=False, end_head=False)
+    first = np.zeros((1, 64), np.float32)
+    m = Memory(MDNRNN(sizes), Initial(first, first), choice)
+    data = random_latents(episodes=100, length=6, z_size=64)
+    before, found = torch.get_num_threads(), []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        found.append(evaluate(m, Steps.of(data, np.arange(100)), seed=0))
+        assert torch.get_num_threads() == threads
+    torch.set_num_threads(before)
+    for other in found[1:]:
+        assert np.array_equal(other.nll, found[0].nll)
+        assert np.array_equal(other.marginal, found[0].marginal)
+        assert np.array_equal(other.logits, found[0].logits)
+
+
+def random_latents(episodes, length, z_size):
+    rng, n = np.random.default_rng(0), episodes * length
+    return Latents(
+        rng.standard_normal((n, z_size), np.float32),
+        np.full((n, z_size), -3, np.float32),
+        rng.random((n, 1), np.float32),
+        np.ones(n, np.float32),
+        np.arange(episodes + 1) * length,
+        np.arange(episodes) % 2 == 0,
+        np.arange(episodes) % 2 == 1,
+        np.arange(episodes),
+    )
 
 
 def case(logits, ends):

@@ -1,14 +1,19 @@
-"""M's loss against torch.distributions; masks, weights and extreme inputs."""
+"""M's loss, plain and compiled, against torch.distributions; masks, weights and extreme inputs."""
 
 import pytest
 import torch
+from small_memory import BFLOAT16, FLOAT32, TEXTBOOK
 from torch import distributions
 from torch.nn import functional
 
-from world_models.memory import mixture as mixtures
+from world_models.fast.memory import mixture as fast
+from world_models.fast.memory import mixture_kernels as kernels
+from world_models.memory import mixture as textbook
+from world_models.memory.data import Batch
 from world_models.memory.loss import Counts, Targets, losses
-from world_models.memory.mixture import log_prob, split, weighted_nll
+from world_models.memory.mixture import log_prob, split
 from world_models.memory.network import MDNRNN, Prediction, Sizes
+from world_models.memory.objective import objective
 
 Z, K = 6, 5
 
@@ -41,52 +46,52 @@ def test_compiled_loss_and_gradient_equal_torch_distributions():
     out, z = outputs()
     expected = reference(out, z)
     (wanted,) = torch.autograd.grad(expected, out)
-    loss = weighted_nll(out, z, uniform(50))
+    loss = fast.weighted_nll(out, z, uniform(50))
     (gradient,) = torch.autograd.grad(3 * loss, out)
     torch.testing.assert_close(loss, expected, atol=1e-6, rtol=1e-6)
     torch.testing.assert_close(gradient, 3 * wanted, atol=1e-7, rtol=1e-4)
 
 
-def test_torch_loss_equals_the_compiled_one(monkeypatch):
+def test_compiled_loss_equals_the_textbook_s():
     out, z = outputs(scale=3.0)
     weight = torch.rand(50, generator=torch.Generator().manual_seed(0))
     weight[::3] = 0
-    fast = weighted_nll(out, z, weight)
-    (fast_gradient,) = torch.autograd.grad(fast, out)
-    monkeypatch.setattr(mixtures, "has_kernels", lambda _: False)
-    slow = weighted_nll(out, z, weight)
-    (slow_gradient,) = torch.autograd.grad(slow, out)
-    torch.testing.assert_close(fast, slow, rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(fast_gradient, slow_gradient, rtol=1e-3, atol=1e-4)
+    found = [module.weighted_nll(out, z, weight) for module in (fast, textbook)]
+    gradients = [torch.autograd.grad(loss, out)[0] for loss in found]
+    torch.testing.assert_close(*found, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-4)
+
+
+def test_kernels_have_the_textbook_s_bounds():
+    for name in ("LOGSIGMA_MIN", "LOGSIGMA_MAX", "RESIDUAL_MAX", "HALF_LOG_2PI"):
+        assert getattr(kernels, name) == pytest.approx(getattr(textbook, name), rel=1e-7), name
 
 
 @pytest.mark.parametrize("value", [0.0, 50.0, -50.0, 1e6, -1e6])
 @pytest.mark.parametrize("part", [0, 1, 2], ids=["logits", "mu", "logsigma"])
 @pytest.mark.parametrize("target", [0.0, 1e4, -1e8])
-@pytest.mark.parametrize("compiled", [True, False])
-def test_extreme_outputs_give_finite_losses_and_gradients(
-    value, part, target, compiled, monkeypatch
-):
-    if not compiled:
-        monkeypatch.setattr(mixtures, "has_kernels", lambda _: False)
+@pytest.mark.parametrize("module", [fast, textbook])
+def test_extreme_outputs_give_finite_losses_and_gradients(value, part, target, module):
     out = torch.randn(4, 3, K, Z, generator=torch.Generator().manual_seed(0))
     out[:, part, ::2] = value
     out = out.flatten(1).requires_grad_()
-    loss = weighted_nll(out, torch.full((4, Z), target), uniform(4))
+    loss = module.weighted_nll(out, torch.full((4, Z), target), uniform(4))
     (gradient,) = torch.autograd.grad(loss, out)
     assert torch.isfinite(loss)
     assert torch.isfinite(gradient).all()
 
 
-def test_extreme_inputs_give_finite_losses_and_gradients():
+@pytest.mark.parametrize("choice", [TEXTBOOK, FLOAT32, BFLOAT16])
+def test_extreme_inputs_give_finite_losses_and_gradients(choice):
     network = MDNRNN(Sizes(4, 1, 8, 5, restart=True, reward_head=True, end_head=False))
     z = torch.full((6, 2, 4), 1e6)
     z[::2] *= -1
     ones = torch.ones(6, 2)
-    prediction, _, _ = network.sequence(z, 1e6 * ones[..., None], ones, network.initial_state(2))
     targets = Targets(z, ones, ones, ones, ones, ones)
-    total = losses(prediction, targets, Counts.of(targets), 10.0).total
-    total.backward()
+    batch = Batch(z, 1e6 * ones[..., None], ones, targets, Counts.of(targets))
+    with objective(network, choice, 10.0) as losses_of:
+        total = losses_of(batch).total
+        total.backward()
     assert torch.isfinite(total)
     assert all(torch.isfinite(p.grad).all() for p in network.parameters())
 

@@ -1,26 +1,37 @@
-"""M's network: golden parts, and its LSTM against PyTorch's and against autograd."""
+"""M's network: golden parts, its cells against PyTorch's, and the compiled LSTM against both."""
 
 import pytest
 import torch
 from torch import nn
 
-from world_models.fast.memory import cell
-from world_models.fast.memory.cell import lstm
-from world_models.memory.network import MDNRNN, Sizes, State
+from world_models.fast.memory.lstm import lstm
+from world_models.memory import cells
+from world_models.memory.network import MDNRNN, Sizes
 
 CARRACING = Sizes(32, 3, 256, 5, restart=False, reward_head=False, end_head=False)
 TAKECOVER = Sizes(64, 1, 512, 5, restart=True, reward_head=False, end_head=False)
 SMALL = Sizes(4, 2, 6, 3, restart=True, reward_head=True, end_head=False)
+FIRST_WEIGHTS = {
+    "w_x": -5.107537,
+    "w_h": -3.162008,
+    "bias": 6.0,
+    "mixture.weight": 1.121083,
+    "mixture.bias": 0.0,
+    "restart.weight": 0.285723,
+    "restart.bias": 0.0,
+    "reward.weight": 0.175172,
+    "reward.bias": 0.0,
+}
 
 
-def arguments(dtype=torch.float32, steps=40, batch=3, inputs=5, hidden=8, starts=True, seed=0):
+def arguments(steps=40, batch=3, inputs=5, hidden=8, starts=True, seed=0):
     """Random inputs of ``lstm``; 40 steps span three chunks of the backward pass."""
     g = torch.Generator().manual_seed(seed)
 
     def draw(*shape):
-        return torch.randn(*shape, generator=g, dtype=dtype).requires_grad_()
+        return torch.randn(*shape, generator=g).requires_grad_()
 
-    keep = torch.ones(steps, batch, dtype=dtype)
+    keep = torch.ones(steps, batch)
     if starts:
         keep[0, 0] = keep[steps // 2, 1] = keep[steps - 1, 2] = 0
     return [
@@ -34,35 +45,85 @@ def arguments(dtype=torch.float32, steps=40, batch=3, inputs=5, hidden=8, starts
     ]
 
 
-def by_cells(x, keep, h, c, w_x, w_h, bias):
-    """The textbook: PyTorch's own LSTMCell, one Python step a time step."""
-    outputs = []
-    zero = torch.zeros_like(bias)
-    for t in range(len(x)):
-        state = (h * keep[t, :, None], c * keep[t, :, None])
-        h, c = torch.lstm_cell(x[t], state, w_x, w_h, bias, zero)
-        outputs.append(h)
-    return torch.stack(outputs), c
-
-
 @pytest.mark.parametrize(
-    ("sizes", "lstm_weights", "head"),
-    [(CARRACING, 299_008, 123_360), (TAKECOVER, 1_185_792, 492_993)],
-    ids=["carracing", "takecover"],
+    ("sizes", "core", "head"),
+    [
+        (CARRACING, 299_008, 123_360),
+        (TAKECOVER, 1_185_792, 492_993),
+        (CARRACING._replace(cell="gru"), 224_256, 123_360),
+        (TAKECOVER._replace(cell="gru"), 889_344, 492_993),
+    ],
+    ids=["carracing", "takecover", "carracing gru", "takecover gru"],
 )
-def test_parts_have_the_paper_s_sizes(sizes, lstm_weights, head):
+def test_parts_have_the_paper_s_sizes(sizes, core, head):
     network = MDNRNN(sizes)
-    assert network.parts() == {"lstm": lstm_weights, "head": head}
-    assert sum(p.numel() for p in network.parameters() if p.requires_grad) == lstm_weights + head
+    assert network.counts() == {sizes.cell: core, "head": head}
+    assert sum(p.numel() for p in network.parameters() if p.requires_grad) == core + head
 
 
-def test_forget_gates_start_open_and_other_biases_at_zero():
-    bias = MDNRNN(CARRACING).bias.detach().view(4, 256)
-    assert (bias[1] == 1).all()
-    assert (bias[[0, 2, 3]] == 0).all()
+def test_gates_that_keep_the_state_start_open_and_other_biases_at_zero():
+    lstm_bias = MDNRNN(CARRACING).bias.detach().view(4, 256)
+    assert (lstm_bias[1] == 1).all()
+    assert (lstm_bias[[0, 2, 3]] == 0).all()
+    gru_bias = MDNRNN(CARRACING._replace(cell="gru")).bias.detach().view(3, 256)
+    assert (gru_bias[:2] == 1).all()
+    assert (gru_bias[2] == 0).all()
 
 
-def test_lstm_equals_pytorch_s_over_a_sequence():
+def test_first_weights_are_as_they_were_before_the_gru():
+    """A seed means the same M as in earlier versions: sums of what seed 3 drew in one of them."""
+    torch.manual_seed(3)
+    network = MDNRNN(SMALL)
+    found = {name: p.detach().double().sum().item() for name, p in network.named_parameters()}
+    assert found == pytest.approx(FIRST_WEIGHTS, abs=1e-6)
+
+
+def by_cells(cell, x, keep, state, w_x, w_h, bias):
+    """The textbook's loop over steps with PyTorch's own cell, the second bias at zero."""
+    outputs, zero = [], torch.zeros_like(bias)
+    for t in range(len(x)):
+        kept = [part * keep[t, :, None] for part in state]
+        if cell == "lstm":
+            state = torch.lstm_cell(x[t], kept, w_x, w_h, bias, zero)
+        else:
+            state = (torch.gru_cell(x[t], kept[0], w_x, w_h, bias, zero),)
+        outputs.append(state[0])
+    return torch.stack(outputs), state[-1]
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_a_cell_equals_pytorch_s_over_a_sequence(cell):
+    """Outputs, and gradients of all weights."""
+    sizes = SMALL._replace(cell=cell)
+    torch.manual_seed(0)
+    network = MDNRNN(sizes)
+    z, actions, starts = inputs(sizes)
+    weights = [network.w_x, network.w_h, network.bias]
+    state = [torch.randn(3, sizes.hidden_size) for _ in sizes.parts]
+    said, last = network.sequence(z, actions, starts, tuple(state))
+    x = torch.cat([z, actions, starts[..., None]], dim=-1)
+    h, expected = by_cells(cell, x, 1 - starts, state, *weights)
+    torch.testing.assert_close(last[-1], expected, atol=2e-6, rtol=1e-5)
+    torch.testing.assert_close(said.mixture, network.mixture(h), atol=2e-6, rtol=1e-5)
+    ours, theirs = (
+        torch.autograd.grad(found.square().sum(), weights, retain_graph=True)
+        for found in (said.mixture, network.mixture(h))
+    )
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_a_cell_s_gradients_equal_finite_differences(cell):
+    gates, step = cells.CELLS[cell].gates, cells.CELLS[cell].step
+    g = torch.Generator().manual_seed(0)
+    shapes = [(2, 2), (gates * 3, 2), (gates * 3, 3), (gates * 3,)]
+    shapes += [(2, 3)] * len(cells.CELLS[cell].parts)
+    given = [torch.randn(s, generator=g, dtype=torch.float64).requires_grad_() for s in shapes]
+    assert torch.autograd.gradcheck(lambda x, wx, wh, b, *s: step(x, s, wx, wh, b), given)
+
+
+def test_compiled_lstm_equals_pytorch_s_over_a_sequence():
     x, keep, h, c, w_x, w_h, bias = arguments(starts=False)
     theirs = nn.LSTM(5, 8)
     state = {
@@ -73,46 +134,22 @@ def test_lstm_equals_pytorch_s_over_a_sequence():
     }
     theirs.load_state_dict({name: value.detach() for name, value in state.items()})
     expected, (_, last) = theirs(x, (h[None], c[None]))
-    ours, cell_state = lstm(x, keep, h, c, w_x, w_h, bias, torch.float32)
+    ours, cell_state = lstm(x, keep, h, c, w_x, w_h, bias)
     torch.testing.assert_close(ours, expected, atol=2e-6, rtol=1e-5)
     torch.testing.assert_close(cell_state, last[0], atol=2e-6, rtol=1e-5)
 
 
-def test_gradients_equal_finite_differences():
-    given = arguments(torch.float64, steps=5, batch=3, inputs=2, hidden=3)
-    assert torch.autograd.gradcheck(lambda *a: lstm(*a, torch.float64), given)
-
-
 @pytest.mark.parametrize("starts", [True, False])
-def test_compiled_cell_s_gradients_equal_autograd_s(starts):
+def test_compiled_lstm_s_gradients_equal_autograd_s(starts):
     weights = torch.randn(40, 3, 8, generator=torch.Generator().manual_seed(1))
     gradients = []
-    for run in (lambda *a: lstm(*a, torch.float32), by_cells):
+    for run in (lstm, lambda x, k, h, c, *w: by_cells("lstm", x, k, (h, c), *w)):
         given = arguments(starts=starts)
         h, c = run(*given)
         ((h * weights).sum() + c.square().sum()).backward()
         gradients.append([g.grad for g in given if g.requires_grad] + [h.detach(), c.detach()])
     for ours, theirs in zip(*gradients, strict=True):
         torch.testing.assert_close(ours, theirs, atol=2e-4, rtol=2e-4)
-
-
-def test_compiled_cell_equals_torch_operations(monkeypatch):
-    given = arguments(seed=3)
-    fast = lstm(*given, torch.float32)
-    monkeypatch.setattr(cell, "has_kernels", lambda _: False)
-    slow = lstm(*given, torch.float32)
-    for a, b in zip(fast, slow, strict=True):
-        torch.testing.assert_close(a, b, atol=2e-6, rtol=1e-5)
-
-
-def test_bfloat16_products_stay_near_float32():
-    given = [x.detach() * (0.3 if i else 1.0) for i, x in enumerate(arguments(starts=False))]
-    given[1] = torch.ones(40, 3)
-    exact, _ = lstm(*given, torch.float32)
-    rounded, _ = lstm(*given, torch.bfloat16)
-    assert rounded.dtype == torch.float32
-    error = (exact - rounded).abs().max()
-    assert 0 < error < 0.03
 
 
 def inputs(sizes, steps=7, batch=3):
@@ -125,12 +162,12 @@ def inputs(sizes, steps=7, batch=3):
     return z, actions, starts
 
 
-@pytest.mark.parametrize("sizes", [CARRACING, TAKECOVER, SMALL])
+@pytest.mark.parametrize("sizes", [CARRACING, TAKECOVER, SMALL, SMALL._replace(cell="gru")])
 def test_steps_equal_the_sequence(sizes):
     torch.manual_seed(0)
     network = MDNRNN(sizes).eval()
     z, actions, starts = inputs(sizes)
-    whole, last, _ = network.sequence(z, actions, starts, network.initial_state(3))
+    whole, last = network.sequence(z, actions, starts, network.initial_state(3))
     state = network.initial_state(3)
     for t in range(len(z)):
         step, state = network.step(z[t], actions[t], starts[t], state)
@@ -141,17 +178,17 @@ def test_steps_equal_the_sequence(sizes):
     torch.testing.assert_close(state, last, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("sizes", [CARRACING, SMALL])
+@pytest.mark.parametrize("sizes", [CARRACING, SMALL, SMALL._replace(cell="gru")])
 def test_a_start_forgets_what_came_before(sizes):
     """After a start at step 4, member 1 remembers nothing of steps 0 to 3; member 0 does."""
     torch.manual_seed(0)
     network = MDNRNN(sizes).eval()
     z, actions, starts = inputs(sizes)
-    before, _, _ = network.sequence(z, actions, starts, network.initial_state(3))
+    before, _ = network.sequence(z, actions, starts, network.initial_state(3))
     z = z.clone()
     z[:4] += 1
-    noise = State(torch.randn(3, sizes.hidden_size), torch.randn(3, sizes.hidden_size))
-    after, _, _ = network.sequence(z, actions, starts, noise)
+    noise = tuple(torch.randn(3, size) for size in sizes.parts.values())
+    after, _ = network.sequence(z, actions, starts, noise)
     assert torch.equal(before.mixture[4:, 1], after.mixture[4:, 1])
     assert not torch.allclose(before.mixture[4:, 0], after.mixture[4:, 0])
 

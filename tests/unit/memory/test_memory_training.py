@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from small_memory import BFLOAT16, FLOAT32, TEXTBOOK
 
 from world_models.devices import DeviceSettings
 from world_models.memory import training
@@ -21,6 +22,7 @@ SIZES = Sizes(3, 1, 8, 2, restart=True, reward_head=False, end_head=False)
 def parameters(**changes):
     values = {
         "seed": 1,
+        "cell": "lstm",
         "hidden_size": 8,
         "mixtures": 2,
         "restart": True,
@@ -67,6 +69,10 @@ def run(folder, settings=CPU, report=None, **changes):
     return {k: v.numpy() for k, v in network.state_dict().items()}, history
 
 
+def compute(monkeypatch, choice):
+    monkeypatch.setattr(training, "training_choice", lambda *_: choice)
+
+
 def same(one, other):
     return all(np.array_equal(one[name], other[name]) for name in one)
 
@@ -86,10 +92,10 @@ def test_history_has_a_row_for_each_validation_and_the_last_step(tmp_path):
 
 
 @pytest.mark.parametrize("stop", [5, 8])
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_resume_ends_with_the_same_bytes(tmp_path, monkeypatch, stop, precision):
+@pytest.mark.parametrize("choice", [TEXTBOOK, FLOAT32, BFLOAT16])
+def test_resume_ends_with_the_same_bytes(tmp_path, monkeypatch, stop, choice):
     """Stopped after step 8, between two validations, as a kill would; saved after each step."""
-    monkeypatch.setattr(training, "training_precision", lambda _devices: precision)
+    compute(monkeypatch, choice)
     whole = run(tmp_path / "whole")
     monkeypatch.setattr(training, "SAVE_EVERY", 0.0)
 
@@ -114,7 +120,7 @@ def test_equal_seeds_equal_bytes_and_other_seeds_others(tmp_path):
 
 def test_bfloat16_trains_to_the_same_bytes_on_any_number_of_threads(tmp_path, monkeypatch):
     """With enough members for three lanes."""
-    monkeypatch.setattr(training, "training_precision", lambda _devices: "bfloat16")
+    compute(monkeypatch, BFLOAT16)
     before, results = torch.get_num_threads(), []
     for threads in (1, 2, 4):
         torch.set_num_threads(threads)
@@ -125,14 +131,29 @@ def test_bfloat16_trains_to_the_same_bytes_on_any_number_of_threads(tmp_path, mo
     assert results[0][1] == results[1][1] == results[2][1]
 
 
-def test_bfloat16_trains_as_float32(tmp_path, monkeypatch):
+def test_all_formulations_train_alike(tmp_path, monkeypatch):
     histories = []
-    for precision in ("float32", "bfloat16"):
-        monkeypatch.setattr(training, "training_precision", lambda _devices, p=precision: p)
-        histories.append(run(tmp_path / precision, steps=100, validate_every=50)[1])
-    for one, other in zip(*histories, strict=True):
-        assert other["validation_nll"] == pytest.approx(one["validation_nll"], abs=0.05)
-        assert other["training_restart"] == pytest.approx(one["training_restart"], abs=0.05)
+    for choice in (TEXTBOOK, FLOAT32, BFLOAT16):
+        compute(monkeypatch, choice)
+        histories.append(run(tmp_path / choice.formulation, steps=100, validate_every=50)[1])
+    for other, bound in zip(histories[1:], (1e-3, 0.05), strict=True):
+        for a, b in zip(histories[0], other, strict=True):
+            assert b["validation_nll"] == pytest.approx(a["validation_nll"], abs=bound)
+            assert b["training_restart"] == pytest.approx(a["training_restart"], abs=bound)
+
+
+def test_a_gru_learns_too(tmp_path):
+    folder, p = tmp_path / "gru", parameters(steps=200, validate_every=100, cell="gru")
+    folder.mkdir()
+    sizes = SIZES._replace(cell="gru")
+    network, history = train(sizes, p, steps(0), steps(1), folder, CPU)
+    assert network.counts()["gru"] == 3 * 8 * (5 + 8 + 1)
+    assert history[-1]["validation_nll"] < 0
+
+
+def test_two_heads_for_the_end_are_refused():
+    with pytest.raises(ValueError, match="restart and end_head are both true"):
+        parameters(end_head=True)
 
 
 def test_leaves_nothing_but_its_checkpoint_and_no_global_state(tmp_path, monkeypatch):
@@ -151,7 +172,7 @@ def test_leaves_nothing_but_its_checkpoint_and_no_global_state(tmp_path, monkeyp
 @pytest.mark.slow
 def test_two_processes_train_in_bfloat16(tmp_path, monkeypatch):
     """Each on lanes of its own, in float32's neighbourhood."""
-    monkeypatch.setattr(training, "training_precision", lambda _devices: "bfloat16")
+    compute(monkeypatch, BFLOAT16)
     _, history = run(tmp_path / "one")
     _, other = run(tmp_path / "two", DeviceSettings("cpu", 2, 1, "ddp_spawn"))
     for a, b in zip(history, other, strict=True):
@@ -164,12 +185,12 @@ def test_two_processes_train_as_one(tmp_path, monkeypatch):
 
     In float32 everywhere: rounding to bfloat16 would hide a small mistake.
     """
-    monkeypatch.setattr(training, "training_precision", lambda _devices: "float32")
+    compute(monkeypatch, FLOAT32)
     one, history = run(tmp_path / "one")
     two, other = run(tmp_path / "two", DeviceSettings("cpu", 2, 1, "ddp_spawn"))
     for name in one:
         np.testing.assert_allclose(two[name], one[name], atol=2e-4)
-    untrained = build(SIZES, 1, torch.float32).state_dict()["w_h"].numpy()
+    untrained = build(SIZES, 1).state_dict()["w_h"].numpy()
     assert np.abs(one["w_h"] - untrained).max() > 0.01
     for a, b in zip(history, other, strict=True):
         assert b["validation_nll"] == pytest.approx(a["validation_nll"], abs=1e-3)
@@ -179,7 +200,7 @@ def test_gradients_are_clipped_element_by_element(tmp_path):
     """With Adam, clipping to almost nothing leaves step sizes; the moments show the bound."""
     bound = 1e-6
     run(tmp_path / "a", gradient_clip=bound)
-    state = training.restore(tmp_path / "a", build(SIZES, 1, torch.float32)).optimizer["state"]
+    state = training.restore(tmp_path / "a", build(SIZES, 1)).optimizer["state"]
     moments = torch.cat([s["exp_avg"].flatten() for s in state.values()])
     assert 0 < moments.abs().max() <= bound
 

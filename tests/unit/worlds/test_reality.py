@@ -58,7 +58,7 @@ def plain(seed, member, steps, features, latent, restart):
         z, logvar = vae.encode(image)
         if latent == "sample":
             z = z + (logvar / 2).exp() * torch.from_numpy(noise.standard_normal(Z, np.float32))
-        parts = {"z": z, "h": state.h, "c": state.c}
+        parts = {"z": z} | dict(zip(rnn.sizes.parts, state, strict=True))
         seen.append(torch.cat([parts[name] for name in features], dim=1)[0].numpy().copy())
         action = drive(t)[member]
         frame, reward, terminated, truncated, _ = env.step(action)
@@ -134,7 +134,7 @@ def test_play_equals_a_plain_loop(simulators):
         for t in range(steps):
             with torch.inference_mode():
                 z, _ = vae.encode(torch.from_numpy(frame).permute(2, 0, 1)[None] / 255)
-                action = act(torch.cat([z, state.h], dim=1).numpy())
+                action = act(torch.cat([z, state[0]], dim=1).numpy())
                 start = torch.tensor([float(t == 0)])
                 _, state = rnn.step(z, torch.from_numpy(action), start, state)
             frame, reward, terminated, truncated, _ = env.step(action[0])

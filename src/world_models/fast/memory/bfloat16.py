@@ -1,4 +1,4 @@
-"""M's training where a CPU multiplies bfloat16: all of a batch's steps, and their gradient.
+"""M's losses where a CPU multiplies bfloat16: all of a batch's steps, and their gradient.
 
 Products in bfloat16 take so little time that everything beside them counts. So what enters them
 is written in bfloat16 by the compiled kernels themselves; inputs, bias and recurrence are one
@@ -6,6 +6,7 @@ product a step, all heads another, as in inference; and each lane of members run
 its own thread. The cell, the losses and the weights that Adam changes are float32.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -17,9 +18,6 @@ from torch import Tensor
 from world_models.fast.lanes import Lanes
 from world_models.fast.memory import cell_kernels
 from world_models.fast.memory import mixture_kernels as kernels
-from world_models.memory.data import Batch
-from world_models.memory.loss import Losses, scalar_losses
-from world_models.memory.network import MDNRNN, Prediction, Sizes
 
 MEMBERS = 50
 """Members of a lane, at most. In a smaller one a product spends its time on arranging the weights;
@@ -29,40 +27,60 @@ ROWS = 1300
 parts of a gradient to add."""
 
 
-def applies(network: MDNRNN) -> bool:
-    """Whether :class:`FastMDNRNN` can be used: weights on a CPU, products in bfloat16."""
-    return network.bias.device.type == "cpu" and network.dtype == torch.bfloat16
-
-
-class FastMDNRNN:
-    """The fast formulation over a network, whose parameters it reads at every call.
+class BFloat16Sequences:
+    """Losses of batches of sequences; see :mod:`world_models.fast.memory.training`.
 
     It works in the same memory each time: fresh pages would cost one or two ms a step.
     """
 
-    def __init__(self, network: MDNRNN, lanes: Lanes) -> None:
-        self._network, self._lanes = network, lanes
-        self._runs: dict[torch.Size, _Run] = {}
+    def __init__(self, lanes: Lanes) -> None:
+        self._lanes = lanes
+        self._runs: dict[tuple[int, ...], _Run] = {}
 
-    def losses(self, batch: Batch, restart_weight: float) -> Losses:
-        """The losses of sequences that begin with an empty memory; differentiable.
+    def __call__(
+        self,
+        inputs: Sequence[Tensor],
+        starts: Tensor,
+        z: Tensor,
+        weight: Tensor,
+        parameters: Sequence[Tensor],
+    ) -> tuple[Tensor, Tensor]:
+        """NLL and scalar heads; arguments as in :mod:`world_models.fast.memory.training`.
 
-        As :func:`world_models.memory.loss.losses` of :meth:`MDNRNN.sequence`, but for rounding.
         A backward pass must come before the next call with a batch of this shape.
         """
-        network, targets = self._network, batch.targets
-        steps, count = shape = batch.starts.shape
-        if shape not in self._runs:
-            self._runs[shape] = _Run(network.sizes, steps, count, self._lanes)
-        heads = network.scalar_heads()
-        parameters: list[Tensor] = [network.w_x, network.bias, network.w_h]
-        for head in (network.mixture, *heads.values()):
-            parameters += [head.bias, head.weight]
-        run = self._runs[shape]
-        nll, outputs = _Sequences.apply(run, batch, *parameters)  # type: ignore[no-untyped-call]
-        named = dict(zip(heads, outputs, strict=True))
-        said = Prediction(nll, *(named.get(name) for name in ("restart", "reward", "end")))
-        return Losses(nll, *scalar_losses(said, targets, batch.counts, restart_weight))
+        shapes = _Shapes.of(z.shape[2], parameters)
+        key = (*shapes, *starts.shape)
+        if key not in self._runs:
+            steps, members = starts.shape
+            self._runs[key] = _Run(shapes, steps, members, self._lanes)
+        batch = _Batch(inputs, starts, z.contiguous(), weight)
+        result: tuple[Tensor, Tensor] = _Function.apply(  # type: ignore[no-untyped-call]
+            self._runs[key], batch, *parameters
+        )
+        return result
+
+
+class _Shapes(NamedTuple):
+    inputs: int
+    hidden: int
+    mixture: int
+    outputs: int
+
+    @classmethod
+    def of(cls, z_size: int, parameters: Sequence[Tensor]) -> "_Shapes":
+        """Read from the weights, as they stand in ``parameters``."""
+        w_x, _, w_h, *heads = parameters
+        rows = [len(bias) for bias in heads[::2]]
+        assert rows[0] % (3 * z_size) == 0, (rows, z_size)
+        return cls(w_x.shape[1], w_h.shape[1], rows[0], sum(rows))
+
+
+class _Batch(NamedTuple):
+    inputs: Sequence[Tensor]
+    starts: Tensor
+    z: Tensor
+    weight: Tensor
 
 
 class _Weights(NamedTuple):
@@ -74,11 +92,10 @@ class _Weights(NamedTuple):
     """(outputs, 1 + H): of the constant 1 (the biases) and h; the mixture first."""
 
     @classmethod
-    def empty(cls, sizes: Sizes, outputs: int, *parts: int) -> "_Weights":
+    def empty(cls, shapes: _Shapes, *parts: int) -> "_Weights":
         """Room for them."""
-        hidden = sizes.hidden_size
-        core = _empty(*parts, 4 * hidden, sizes.input_size + 1 + hidden)
-        return cls(core, _empty(*parts, outputs, 1 + hidden))
+        core = _empty(*parts, 4 * shapes.hidden, shapes.inputs + 1 + shapes.hidden)
+        return cls(core, _empty(*parts, shapes.outputs, 1 + shapes.hidden))
 
     def blocks(self, parameters: list[torch.Size]) -> list[tuple[Tensor, int, int]]:
         """Where each parameter stands: the matrix, row and column of its first number."""
@@ -97,10 +114,9 @@ class _Run:
     cut the same on any number of threads, and so are all sums.
     """
 
-    def __init__(self, sizes: Sizes, steps: int, batch: int, lanes: Lanes) -> None:
-        hidden, inputs = sizes.hidden_size, sizes.input_size
-        outputs = sizes.mixture_size + sizes.restart + sizes.reward_head + sizes.end_head
-        self._sizes, self._map = sizes, lanes.map
+    def __init__(self, shapes: _Shapes, steps: int, batch: int, lanes: Lanes) -> None:
+        inputs, hidden, _, outputs = shapes
+        self._shapes, self._map = shapes, lanes.map
         self._lanes = _cut(batch, min(max(2, -(-batch // MEMBERS)), batch))
         self._chunks = _cut(steps, min(-(-steps * batch // ROWS), steps))
         self._keep = torch.ones(steps + 1, batch)
@@ -111,23 +127,20 @@ class _Run:
         self._h = _empty(steps, batch, 1 + hidden).fill_(1)
         self._dh = _empty(steps, batch, hidden)
         self._out = _empty(steps, batch, outputs)
-        self._weights = _Weights.empty(sizes, outputs)
-        self._parts = _Weights.empty(sizes, outputs, len(self._chunks))
+        self._weights = _Weights.empty(shapes)
+        self._parts = _Weights.empty(shapes, len(self._chunks))
         self._recurrent, self._heads_h = _empty(4 * hidden, hidden), _empty(outputs, hidden)
         self.passes = 0
         """Forward passes so far: a backward pass needs what the latest left."""
 
-    def take(self, batch: Batch, parameters: list[Tensor]) -> None:
+    def take(self, batch: _Batch, parameters: list[Tensor]) -> None:
         """Copy what one step needs, in bfloat16 if it enters products."""
-        sizes, at = self._sizes, 0
-        x = [batch.z, batch.actions, batch.starts[..., None]]
-        for part in x[: 2 + sizes.restart]:
+        at = 0
+        for part in batch.inputs:
             self._x[:-1, :, at : at + part.shape[2]] = part
             at += part.shape[2]
         self._keep[:-1] = 1 - batch.starts
-        targets = batch.targets
-        self._z = targets.z.contiguous()
-        self._weight = targets.z_mask / (batch.counts.z * sizes.z_size)
+        self._z, self._weight = batch.z, batch.weight
         blocks = self._weights.blocks([p.shape for p in parameters])
         for parameter, (matrix, row, column) in zip(parameters, blocks, strict=True):
             rows = parameter.view(len(parameter), -1)
@@ -140,7 +153,7 @@ class _Run:
         self.passes += 1
         self._map(self._forward, self._lanes)
         nll = sum(self._map(self._nll, self._chunks))
-        return nll, self._out[:, :, self._sizes.mixture_size :].float().movedim(-1, 0)
+        return nll, self._out[:, :, self._shapes.mixture :].float().movedim(-1, 0)
 
     def _forward(self, who: slice) -> None:
         core, arrays = self._weights.core.t(), (_bits(self._gates), *self._cell())
@@ -164,7 +177,7 @@ class _Run:
         self, scale: Tensor, scalars: Tensor, parameters: list[torch.Size]
     ) -> list[Tensor]:
         """Gradients of the parameters from those of what :meth:`forward` gave."""
-        size = self._sizes.mixture_size
+        size = self._shapes.mixture
         if float(scale) != 1.0:
             self._out[:, :, :size] *= scale
         self._out[:, :, size:] = scalars.movedim(0, -1)
@@ -189,7 +202,7 @@ class _Run:
 
     def _backward(self, who: slice) -> None:
         """The gates' gradients, in place, through all steps, the last first."""
-        dc = torch.zeros(who.stop - who.start, self._sizes.hidden_size)
+        dc = torch.zeros(who.stop - who.start, self._shapes.hidden)
         back = dc.bfloat16()
         arrays = (_bits(self._gates), *self._cell(), _bits(self._dh), _bits(back), dc.numpy())
         gates = self._gates[:, who].unbind()
@@ -203,11 +216,11 @@ class _Run:
         torch.mm(gates.t(), x, out=self._parts.core[i])
 
 
-class _Sequences(torch.autograd.Function):
-    """NLL and scalar heads (S, T, B) from the weights of :class:`MDNRNN`."""
+class _Function(torch.autograd.Function):
+    """NLL and scalar heads (S, T, B) from the weights."""
 
     @staticmethod
-    def forward(ctx: Any, run: _Run, batch: Batch, *parameters: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, run: _Run, batch: _Batch, *parameters: Tensor) -> tuple[Tensor, Tensor]:
         """Through all steps."""
         run.take(batch, [p.detach() for p in parameters])
         nll, scalars = run.forward()

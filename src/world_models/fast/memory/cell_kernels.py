@@ -1,54 +1,25 @@
 """Compiled inner loops of the LSTM's cell on a CPU, in float32, and in bfloat16 for training.
 
-The remarks on top of ``kernels.py`` hold here too. The same formulas as torch operations stand in
-``cell.py``: for other devices and types, and as the reference that tests compare with.
+The remarks on top of ``mixture_kernels.py`` hold here too. The same formula stands as torch
+operations in M's ``cells.py``: it is the textbook's, and the reference that tests compare with.
 """
 
 from typing import Any
 
 import numpy as np
 
-from world_models.fast.memory.compiling import Array, Bits, compiled, f4, inline, u4
-
-
-@inline
-def _widen(bits: Any) -> Any:
-    """A bfloat16, given by its bits, as a float32."""
-    return u4(u4(bits) << u4(16)).view(np.float32)
-
-
-@inline
-def _narrow(x: Any) -> Any:
-    """Bits of the bfloat16 nearest to a float32, ties to even."""
-    bits = np.float32(x).view(np.uint32)
-    odd = u4(bits >> u4(16)) & u4(1)  # every operand is cast: numba would widen to 64 bits
-    return np.uint16(u4(u4(bits + u4(0x7FFF)) + u4(odd)) >> u4(16))
-
-
-@inline
-def _exp(x: Any) -> Any:
-    """Exponential of a float32, relative error < 1e-7 (Cephes); branch-free, so it vectorises."""
-    x = min(max(x, f4(-87.0)), f4(88.0))
-    n = np.floor(x * f4(1.44269504) + f4(0.5))
-    r = x - n * f4(0.693359375) + n * f4(2.12194440e-4)
-    p = f4(1.9875691500e-4)
-    p = p * r + f4(1.3981999507e-3)
-    p = p * r + f4(8.3334519073e-3)
-    p = p * r + f4(4.1665795894e-2)
-    p = p * r + f4(1.6666665459e-1)
-    p = p * r + f4(5.0000001201e-1)
-    p = p * r * r + r + f4(1.0)
-    return p * np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
+from world_models.fast.memory.arithmetic import exp, narrow_row, widen, widen_row
+from world_models.fast.memory.compiling import Array, Bits, compiled, f4, inline
 
 
 @inline
 def _sigmoid(x: Any) -> Any:
-    return f4(1.0) / (f4(1.0) + _exp(-x))
+    return f4(1.0) / (f4(1.0) + exp(-x))
 
 
 @inline
 def _tanh(x: Any) -> Any:
-    return f4(1.0) - f4(2.0) / (f4(1.0) + _exp(f4(2.0) * x))
+    return f4(1.0) - f4(2.0) / (f4(1.0) + exp(f4(2.0) * x))
 
 
 @compiled
@@ -148,27 +119,15 @@ def cell_backward(
 
 
 @compiled
-def _widen_row(bits: Bits, x: Array) -> None:
-    for j in range(x.shape[0]):
-        x[j] = _widen(bits[j])
-
-
-@compiled
-def _narrow_row(x: Array, bits: Bits) -> None:
-    for j in range(x.shape[0]):
-        bits[j] = _narrow(x[j])
-
-
-@compiled
 def _sigmoids(bits: Bits, x: Array) -> None:
     for j in range(x.shape[0]):
-        x[j] = _sigmoid(_widen(bits[j]))
+        x[j] = _sigmoid(widen(bits[j]))
 
 
 @compiled
 def _tanhs(bits: Bits, x: Array) -> None:
     for j in range(x.shape[0]):
-        x[j] = _tanh(_widen(bits[j]))
+        x[j] = _tanh(widen(bits[j]))
 
 
 @compiled
@@ -180,7 +139,7 @@ def _scale(x: Array, factor: Any) -> None:
 @compiled
 def _gradient_of_h(dh: Bits, keep: Any, back: Bits, total: Array) -> None:
     for j in range(total.shape[0]):
-        total[j] = _widen(dh[j]) + keep * _widen(back[j])
+        total[j] = widen(dh[j]) + keep * widen(back[j])
 
 
 @compiled
@@ -202,11 +161,11 @@ def cell_forward_bfloat16(
     size = c.shape[2]
     wide, out = np.empty(4 * size, np.float32), np.empty(size, np.float32)
     for b in range(start, stop):
-        _widen_row(g[t, b], wide)
+        widen_row(g[t, b], wide)
         _cell_row(wide, c[t, b], keep[t, b], c[t + 1, b], out)
-        _narrow_row(out, h[t, b, 1:])
+        narrow_row(out, h[t, b, 1:])
         _scale(out, keep[t + 1, b])
-        _narrow_row(out, x[t + 1, b, x.shape[2] - size :])
+        narrow_row(out, x[t + 1, b, x.shape[2] - size :])
 
 
 @compiled
@@ -237,13 +196,13 @@ def cell_backward_bfloat16(
         _sigmoids(bits[3 * size :], wide[3 * size :])
         _gradient_of_h(dh[t, b], keep[t + 1, b], back[n], total)
         _cell_back_row(wide, c[t, b], keep[t, b], c[t + 1, b], total, dc[n], d)
-        _narrow_row(d, bits)
+        narrow_row(d, bits)
 
 
 @compiled
 def _add_row(bits: Bits, total: Array) -> None:
     for j in range(total.shape[0]):
-        total[j] += _widen(bits[j])
+        total[j] += widen(bits[j])
 
 
 @compiled
@@ -257,6 +216,6 @@ def sum_bfloat16(parts: Bits, row: int, column: int, total: Array) -> None:
         total: (R, C) float32, written.
     """
     for r in range(total.shape[0]):
-        _widen_row(parts[0, row + r, column:], total[r])
+        widen_row(parts[0, row + r, column:], total[r])
         for p in range(1, parts.shape[0]):
             _add_row(parts[p, row + r, column:], total[r])

@@ -2,16 +2,15 @@
 
 torch runs each of these as a dozen passes over memory; here a row is read once, stays in the
 first-level cache and its exponentials run in vector registers. Everything that is a matrix
-product stays with torch. The same formulas as torch operations stand in ``mixture.py``: for other
-devices and types, and as the reference that tests compare with.
+product stays with torch. The same formulas stand as torch operations in M's ``mixture.py``: these
+are the textbook's, and the reference that tests compare with.
 
 The loops are split so that each touches few arrays: LLVM proves at run time that they do not
 overlap, and gives up (and the loop runs 5 times slower) when that takes more than 8 comparisons.
 Where a loop changes an array, it is an argument once: as two, it would overlap itself. They run
 over whole slices: numba lets an index such as ``k * size + j`` be negative, and the test for that
-stops LLVM too. What kernels call stands in their own file, here and in ``cell_kernels.py`` (a test
-compares): numba's cache notices changes there only, and would leave stale kernels behind.
-Kernels take and change plain arrays; rows are members of a batch, all are C-contiguous.
+stops LLVM too. Kernels take and change plain arrays; rows are members of a batch, all are
+C-contiguous.
 """
 
 from typing import Any
@@ -19,7 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from world_models.fast.memory.compiling import Array, Bits, compiled, f4, inline, u4
+from world_models.fast.memory.arithmetic import exp, narrow_row, widen_row
+from world_models.fast.memory.compiling import Array, Bits, compiled, f4, inline
 
 LOGSIGMA_MIN, LOGSIGMA_MAX = f4(-8.0), f4(8.0)
 """Bounds of log σ: outside of what a z of unit scale needs, inside of what float32 squares."""
@@ -27,36 +27,6 @@ RESIDUAL_MAX = f4(1e15)  # its square is still finite
 HALF_LOG_2PI = f4(0.9189385332046727)
 ROWS = 8
 """Rows of the mixture that are computed side by side."""
-
-
-@inline
-def _widen(bits: Any) -> Any:
-    """A bfloat16, given by its bits, as a float32."""
-    return u4(u4(bits) << u4(16)).view(np.float32)
-
-
-@inline
-def _narrow(x: Any) -> Any:
-    """Bits of the bfloat16 nearest to a float32, ties to even."""
-    bits = np.float32(x).view(np.uint32)
-    odd = u4(bits >> u4(16)) & u4(1)  # every operand is cast: numba would widen to 64 bits
-    return np.uint16(u4(u4(bits + u4(0x7FFF)) + u4(odd)) >> u4(16))
-
-
-@inline
-def _exp(x: Any) -> Any:
-    """Exponential of a float32, relative error < 1e-7 (Cephes); branch-free, so it vectorises."""
-    x = min(max(x, f4(-87.0)), f4(88.0))
-    n = np.floor(x * f4(1.44269504) + f4(0.5))
-    r = x - n * f4(0.693359375) + n * f4(2.12194440e-4)
-    p = f4(1.9875691500e-4)
-    p = p * r + f4(1.3981999507e-3)
-    p = p * r + f4(8.3334519073e-3)
-    p = p * r + f4(4.1665795894e-2)
-    p = p * r + f4(1.6666665459e-1)
-    p = p * r + f4(5.0000001201e-1)
-    p = p * r * r + r + f4(1.0)
-    return p * np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
 
 
 @inline
@@ -82,18 +52,6 @@ def _log(x: Any) -> Any:
 
 
 @compiled
-def _widen_row(bits: Bits, x: Array) -> None:
-    for j in range(x.shape[0]):
-        x[j] = _widen(bits[j])
-
-
-@compiled
-def _narrow_row(x: Array, bits: Bits) -> None:
-    for j in range(x.shape[0]):
-        bits[j] = _narrow(x[j])
-
-
-@compiled
 def _raise_to(m: Array, x: Array) -> None:
     for j in range(m.shape[0]):
         m[j] = max(m[j], x[j])
@@ -102,7 +60,7 @@ def _raise_to(m: Array, x: Array) -> None:
 @compiled
 def _exp_sum(x: Array, m: Array, scale: Any, e: Array, total: Array) -> None:
     for j in range(m.shape[0]):
-        e[j] = _exp((x[j] - m[j]) * scale)
+        e[j] = exp((x[j] - m[j]) * scale)
         total[j] += e[j]
 
 
@@ -110,7 +68,7 @@ def _exp_sum(x: Array, m: Array, scale: Any, e: Array, total: Array) -> None:
 def _exponentials(x: Array, m: Array, total: Array) -> None:
     """:func:`_exp_sum` in place, which it cannot be: LLVM would see an overlap."""
     for j in range(m.shape[0]):
-        x[j] = _exp(x[j] - m[j])
+        x[j] = exp(x[j] - m[j])
         total[j] += x[j]
 
 
@@ -118,7 +76,7 @@ def _exponentials(x: Array, m: Array, total: Array) -> None:
 def _distance(y: Array, mu: Array, ls: Array, inverse: Array) -> None:
     """Replace mu by the distance from it in σ; write 1/σ."""
     for j in range(y.shape[0]):
-        inverse[j] = _exp(-min(max(ls[j], LOGSIGMA_MIN), LOGSIGMA_MAX))
+        inverse[j] = exp(-min(max(ls[j], LOGSIGMA_MIN), LOGSIGMA_MAX))
         d = (y[j] - mu[j]) * inverse[j]
         mu[j] = min(max(d, -RESIDUAL_MAX), RESIDUAL_MAX)
 
@@ -267,11 +225,11 @@ def mixture_nll_bfloat16(out: Bits, y: Array, scale: Array) -> Any:
     for n in range(0, out.shape[0], ROWS):
         count = min(ROWS, out.shape[0] - n)
         for r in range(count):
-            _widen_row(out[n + r], wide[r])
+            widen_row(out[n + r], wide[r])
         part = wide[:count]
         loss += mixture_nll(part, y[n : n + count], scale[n : n + count], part)
         for r in range(count):
-            _narrow_row(part[r], out[n + r])
+            narrow_row(part[r], out[n + r])
     return loss
 
 
@@ -284,7 +242,7 @@ def _choose(below: Array, threshold: Array, x: Array, chosen: Array) -> None:
 @compiled
 def _place(mu: Array, ls: Array, eps: Array, root_tau: Any, z: Array) -> None:
     for j in range(z.shape[0]):
-        sigma = _exp(min(max(ls[j], LOGSIGMA_MIN), LOGSIGMA_MAX))
+        sigma = exp(min(max(ls[j], LOGSIGMA_MIN), LOGSIGMA_MAX))
         z[j] = mu[j] + sigma * eps[j] * root_tau
 
 
