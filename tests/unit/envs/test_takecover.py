@@ -17,9 +17,10 @@ import psutil
 import pytest
 from test_takecover_frames import exact
 
+from world_models.envs.doom.launcher import check
+from world_models.envs.doom.simulator import SCREENS, WINDOWS
 from world_models.envs.frames import SIZE
-from world_models.envs.takecover.launcher import check
-from world_models.envs.takecover.simulator import SCREENS, WINDOWS, TakeCover
+from world_models.envs.takecover.simulator import TakeCover
 from world_models.errors import EnvironmentMissingError, ParameterError
 
 LEFT, STAY, RIGHT = (np.array([a], np.float32) for a in (-1, 0, 1))

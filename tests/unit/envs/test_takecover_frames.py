@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from world_models.envs.doom.shrink import IndexedShrinker
+from world_models.envs.doom.simulator import SCREENS, WINDOWS
 from world_models.envs.frames import SIZE, Shrinker
-from world_models.envs.takecover.shrink import IndexedShrinker
-from world_models.envs.takecover.simulator import SCREENS, WINDOWS, TakeCover
+from world_models.envs.takecover.simulator import TakeCover
 
 
 def exact(picture, window):

@@ -73,7 +73,7 @@ def prepare(game: Path) -> tuple[Path, Path]:
 
 
 def claim(folder: Path, instance: str) -> None:
-    """Note whose folder this is, for whoever finds it when that process is no more.
+    """Note whose folder this is: another process removes it after this one was killed.
 
     Args:
         folder: of the game.

@@ -1,0 +1,1 @@
+"""What the environments made of ViZDoom's scenarios share; no environment of its own."""

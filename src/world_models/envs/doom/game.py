@@ -1,0 +1,88 @@
+"""Starts ViZDoom's game with a scenario of the package."""
+
+import importlib
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from world_models.envs.doom.launcher import check, claim, prepare
+from world_models.errors import EnvironmentMissingError
+
+WITH_BAR = "640x480"
+"""The resolution at which the status bar is drawn, as the paper's agent saw it."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One of the scenarios that ViZDoom's package holds.
+
+    Attributes:
+        config: the file's name.
+        skill: Doom's difficulty, 1 to 5.
+        moves: for each action, by its index, which of the scenario's buttons are pressed.
+    """
+
+    config: str
+    skill: int
+    moves: Sequence[Sequence[float]]
+
+
+def start(scenario: Scenario, resolution: str, title: str) -> tuple[Any, Path]:
+    """Start the game.
+
+    Args:
+        scenario: what is played.
+        resolution: of the screen, such as ``160x120``.
+        title: the environment's name, for error messages.
+
+    Returns:
+        ViZDoom's game, and the folder of its own that :func:`stop` removes.
+
+    Raises:
+        EnvironmentMissingError: ViZDoom is not installed or cannot start.
+    """
+    vizdoom = _vizdoom(title)
+    package = Path(vizdoom.__file__).parent
+    check(package / "vizdoom")
+    folder, executable = prepare(package / "vizdoom")
+    game = vizdoom.DoomGame()
+    game.load_config(str(Path(vizdoom.scenarios_path) / scenario.config))
+    game.set_vizdoom_path(str(executable))
+    game.set_doom_config_path(str(folder / "game.ini"))
+    game.set_doom_game_path(str(package / "freedoom2.wad"))
+    game.set_doom_skill(scenario.skill)
+    game.set_episode_timeout(0)
+    game.set_screen_resolution(getattr(vizdoom.ScreenResolution, f"RES_{resolution.upper()}"))
+    # Indices into the palette, as Doom draws them: turning them to RGB costs the game a quarter of
+    # its time. Flashes are off in the scenarios, so that the palette never changes.
+    game.set_screen_format(vizdoom.ScreenFormat.DOOM_256_COLORS8)
+    game.set_render_screen_flashes(False)
+    game.set_render_hud(resolution == WITH_BAR)
+    if resolution != WITH_BAR:
+        # One column at a time instead of four: the same picture, sooner where columns are short.
+        game.add_game_args("+r_columnmethod 0")
+    game.set_window_visible(False)
+    game.set_sound_enabled(False)
+    game.clear_available_game_variables()
+    game.init()
+    claim(folder, game.get_instance_id())
+    return game, folder
+
+
+def stop(game: Any, folder: Path) -> None:
+    """End the game's process and remove its folder."""
+    game.close()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _vizdoom(title: str) -> Any:
+    try:
+        return importlib.import_module("vizdoom")
+    except ImportError as error:
+        raise EnvironmentMissingError(
+            f"{title} needs ViZDoom, which cannot be imported: {error}. Install it with "
+            "`pip install vizdoom`; where there is no wheel it builds from source, which needs "
+            "https://vizdoom.farama.org/introduction/building/#dependencies"
+        ) from error

@@ -1,0 +1,1 @@
+"""ViZDoom's health gathering: the floor is acid, and medikits keep one alive."""
