@@ -8,23 +8,32 @@ import re
 import sys
 from pathlib import Path
 
+from ruamel.yaml import YAML
+
 from closure import EXEMPT, PACKAGE, closure, path_of
 
 STAGES = ("rollouts", "vae", "encode", "mdnrnn", "evolve", "evaluate", "report")
 BEGIN, END = "# code: written by tools/dag.py", "# end of code"
 CATALOGUE = f"{PACKAGE}.envs.catalogue"
 """Whoever imports the catalogue loads one simulator by name: the folder of its environment."""
-SIMULATOR = "src/world_models/envs/${item}"
+SIMULATOR, SHARED = "src/world_models/envs/${key}", "${item}"
 
 
-def dependencies(stage: str, root: Path) -> list[str]:
-    """The code ``deps`` of one stage: sorted paths, the simulator's as a folder."""
+def dependencies(stage: str, root: Path, shared: dict[str, str]) -> list[str]:
+    """The code ``deps`` of one stage: sorted paths, the simulator's as two templates.
+
+    Args:
+        stage: its name.
+        root: of the repository.
+        shared: for each environment a file or folder that its simulator shares with some others.
+    """
     modules = closure(f"{PACKAGE}.stages.{stage}", root, exempt(stage))
     paths = {str(path_of(module, root)) for module in modules}
     if CATALOGUE in modules:
-        for environment in environments(root):
-            paths |= shared_with_simulator(environment, root)
-        paths.add(SIMULATOR)
+        for environment, path in shared.items():
+            used = shared_with_simulator(environment, root)
+            paths |= {file for file in used if not Path(file).is_relative_to(path)}
+        paths |= {SIMULATOR, SHARED}
     return sorted(paths)
 
 
@@ -33,25 +42,24 @@ def exempt(stage: str) -> tuple[str, ...]:
     return EXEMPT[:1] if stage == "report" else EXEMPT
 
 
-def environments(root: Path) -> list[str]:
-    """Every folder of ``envs`` that holds a simulator."""
-    return sorted(p.parent.name for p in (root / "src/world_models/envs").glob("*/simulator.py"))
-
-
 def simulator(environment: str, root: Path) -> set[str]:
-    """Files that the simulator of one environment loads."""
-    modules = closure(f"{PACKAGE}.envs.{environment}.simulator", root)
+    """Files that one environment loads: its specification and its simulator."""
+    folder = f"{PACKAGE}.envs.{environment}"
+    own = path_of(f"{folder}.simulator", root)
+    modules = closure(f"{folder}.specification", root)
+    modules |= closure(f"{folder}.simulator" if own else f"{PACKAGE}.envs.rendered", root)
     return {str(path_of(module, root)) for module in modules}
 
 
 def shared_with_simulator(environment: str, root: Path) -> set[str]:
     """Files that a simulator loads from outside its own folder."""
-    folder = SIMULATOR.replace("${item}", environment) + "/"
+    folder = SIMULATOR.replace("${key}", environment) + "/"
     return {path for path in simulator(environment, root) if not path.startswith(folder)}
 
 
 def rewrite(text: str, root: Path) -> str:
     """``dvc.yaml`` with the code ``deps`` of every stage as they should be."""
+    shared = YAML(typ="safe", pure=True).load(text)["vars"][0]["shared"]
     for stage in STAGES:
         block = re.compile(
             rf"(?ms)(^  {stage}:\n(?:(?!^  \w).)*?^(?P<indent> +){re.escape(BEGIN)}\n)"
@@ -60,7 +68,8 @@ def rewrite(text: str, root: Path) -> str:
         found = block.search(text)
         if found is None:
             sys.exit(f"dvc.yaml: stage {stage} lacks the markers {BEGIN!r} and {END!r}.")
-        lines = "".join(f"{found['indent']}- {path}\n" for path in dependencies(stage, root))
+        paths = dependencies(stage, root, shared)
+        lines = "".join(f"{found['indent']}- {path}\n" for path in paths)
         text = text[: found.start()] + found[1] + lines + found[3] + text[found.end() :]
     return text
 
@@ -71,13 +80,18 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if stale")
     arguments = parser.parse_args()
     root = Path(__file__).resolve().parents[1]
-    path = root / "dvc.yaml"
-    text = path.read_text(encoding="utf-8")
-    wanted = rewrite(text, root)
-    if arguments.check and text != wanted:
-        sys.exit("dvc.yaml: code deps are stale. Run: python tools/dag.py")
-    if not arguments.check:
-        path.write_text(wanted, encoding="utf-8")
+    for path in pipelines(root):
+        text = path.read_text(encoding="utf-8")
+        wanted = rewrite(text, root)
+        if arguments.check and text != wanted:
+            sys.exit(f"{path}: code deps are stale. Run: python tools/dag.py")
+        if not arguments.check:
+            path.write_text(wanted, encoding="utf-8")
+
+
+def pipelines(root: Path) -> list[Path]:
+    """The DAG of the two environments, and those of experiments that have all stages."""
+    return [root / "dvc.yaml", *sorted(root.glob("experiments/*/dvc.yaml"))]
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ PATIENCE = 120.0
 def command(stage: str, root: Path, out: Path) -> list[str]:
     """The stage's own command of ``dvc.yaml``, writing elsewhere."""
     line = read_yaml(root / "dvc.yaml")["stages"][stage]["do"]["cmd"]
-    words = line.replace("${item}", ENVIRONMENT).split()[2:]
+    words = line.replace("${key}", ENVIRONMENT).split()[2:]
     for option in ("--out", "--metrics", "--reports"):
         words[words.index(option) + 1] = str(out / option.strip("-"))
     return [sys.executable, *words]
@@ -76,7 +76,7 @@ def artifact(pipeline, stage: str) -> Path:
     line = command(stage, pipeline.folder, Path("x"))
     original = read_yaml(pipeline.folder / "dvc.yaml")["stages"][stage]["do"]["cmd"].split()
     assert "--out" in line
-    return pipeline.folder / original[original.index("--out") + 1].replace("${item}", ENVIRONMENT)
+    return pipeline.folder / original[original.index("--out") + 1].replace("${key}", ENVIRONMENT)
 
 
 @pytest.mark.parametrize("stage", ["rollouts", "vae", "mdnrnn", "evolve"])

@@ -91,6 +91,11 @@ class Thresholds:
     cuts: tuple[float, ...]
 
     @property
+    def n(self) -> int:
+        """How many actions there are."""
+        return len(self.cuts) + 1
+
+    @property
     def size(self) -> int:
         """A: one number."""
         return 1

@@ -57,7 +57,10 @@ def create(environment: str, renderer: str, render_mode: str | None = None) -> S
     """
     spec = specification(environment)
     known = {FAST: spec.renderers[0], GENUINE: spec.renderers[-1]}
+    wrapped = {"environment": environment} if spec.wraps else {}
     module, _, name = spec.entry_point.partition(":")
     build: Any = getattr(import_module(module), name)
-    simulator: Simulator = build(renderer=known.get(renderer, renderer), render_mode=render_mode)
+    simulator: Simulator = build(
+        **wrapped, renderer=known.get(renderer, renderer), render_mode=render_mode
+    )
     return simulator

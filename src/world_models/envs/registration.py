@@ -9,7 +9,8 @@ def register() -> None:
     """Register all environments of the catalogue, and the dream."""
     for name in catalogue.names():
         found = catalogue.specification(name)
-        gymnasium.register(id=found.id, entry_point=found.entry_point)
+        wrapped = {"environment": name} if found.wraps else {}
+        gymnasium.register(id=found.id, entry_point=found.entry_point, kwargs=wrapped)
     gymnasium.register(
         id="WorldModels/Dream-v0",
         entry_point="world_models.worlds.dream_env:DreamEnv",

@@ -46,14 +46,17 @@ class Specification:
     Attributes:
         id: under which Gymnasium knows it, such as ``WorldModels/CarRacing-v3``.
         title: its name for people.
-        entry_point: ``module:Class`` of the simulator, a ``gymnasium.Env`` that gives uint8
-            (64, 64, 3) and takes vectors of ``actions``. It is called with ``renderer`` and
-            ``render_mode``, and truncates itself after ``cap`` steps.
         actions: the action space.
         cap: steps after which an episode is truncated, in reality and in the dream.
         fps: steps a second, as people see the game.
         packages: distributions whose versions change what the simulator does.
         install: how to get them.
+        entry_point: ``module:Class`` of the simulator, a ``gymnasium.Env`` that gives uint8
+            (64, 64, 3) and takes vectors of ``actions``. It is called with ``renderer`` and
+            ``render_mode``, and truncates itself after ``cap`` steps. May be left out with
+            ``wraps``.
+        wraps: id of a Gymnasium environment that can draw itself (``render_mode="rgb_array"``):
+            its pictures become the frames, and no simulator has to be written.
         renderers: the simulator's own names; the first is the fastest, the last the genuine one,
             which people use and evaluation sees.
         bias: whether C has biases.
@@ -65,13 +68,14 @@ class Specification:
 
     id: str
     title: str
-    entry_point: str
     actions: Actions
     cap: int
     fps: int
     packages: tuple[str, ...]
     install: str
-    renderers: tuple[str, ...] = ("fast", "genuine")
+    entry_point: str = "world_models.envs.rendered:Rendered"
+    wraps: str | None = None
+    renderers: tuple[str, ...] = ("genuine",)
     bias: bool = True
     dream_needs: frozenset[Need] = frozenset({"reward", "end"})
     driver: Driver | None = None

@@ -213,6 +213,11 @@ def _log_pictures(stage: str, numbers: Path, pictures: Path, tracker: Tracker) -
     tracker.log_artifact(pictures, "reports")
 
 
+def _may_use(folder: Path, environment: str) -> bool:
+    """Whether a folder is the environment's own, or one that environments share."""
+    return folder.name == environment or not (folder / "specification.py").exists()
+
+
 def _code(environment: str) -> list[Path]:
     """Our own files that the stage runs, without those that cannot change a result."""
     modules = dict(sys.modules)
@@ -223,5 +228,6 @@ def _code(environment: str) -> list[Path]:
     folder = Path(__file__).resolve().parents[1] / "envs"
     simulates = "world_models.envs.vector" in modules
     shared = {path for path in found if path.parent == folder} if simulates else set()
-    own = set((folder / environment).glob("*.py")) if simulates else set()
+    used = [p.parent for p in folder.glob("*/__init__.py") if _may_use(p.parent, environment)]
+    own = {path for used_one in used for path in used_one.glob("*.py")} if simulates else set()
     return sorted({path for path in found if folder not in path.parents} | shared | own)

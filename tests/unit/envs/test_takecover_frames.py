@@ -5,7 +5,8 @@ import pytest
 
 from world_models.envs.doom.shrink import IndexedShrinker
 from world_models.envs.doom.simulator import SCREENS, WINDOWS
-from world_models.envs.frames import SIZE, Shrinker
+from world_models.envs.frames import SIZE
+from world_models.envs.shrinker import Shrinker
 from world_models.envs.takecover.simulator import TakeCover
 
 

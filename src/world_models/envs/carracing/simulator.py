@@ -12,7 +12,8 @@ from world_models.envs.carracing.physics import Game
 from world_models.envs.carracing.raster import COLUMNS, ROWS
 from world_models.envs.carracing.renderer import Renderer
 from world_models.envs.carracing.specification import SPECIFICATION
-from world_models.envs.frames import PARTS, SIZE, Shrinker
+from world_models.envs.frames import PARTS, SIZE
+from world_models.envs.shrinker import Shrinker
 from world_models.errors import ParameterError
 
 Frame = NDArray[np.uint8]

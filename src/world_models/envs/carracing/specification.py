@@ -42,12 +42,13 @@ def driver(rng: np.random.Generator) -> Draw:
 SPECIFICATION = Specification(
     id="WorldModels/CarRacing-v3",
     title="CarRacing-v3",
-    entry_point="world_models.envs.carracing.simulator:CarRacing",
     actions=Pedals(least=(-1, 0, 0), greatest=(1, 1, 1)),
     cap=1000,  # as Gymnasium registers it
     fps=50,
     packages=("gymnasium", "box2d", "pygame"),
     install='pip install swig "gymnasium[box2d]"',
+    entry_point="world_models.envs.carracing.simulator:CarRacing",
+    renderers=("fast", "genuine"),
     dream_needs=frozenset({"reward"}),
     driver=driver,
     paper_scores={"agent": "906 ± 21"},

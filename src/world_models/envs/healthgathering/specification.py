@@ -6,11 +6,12 @@ from world_models.envs.specification import Specification
 SPECIFICATION = Specification(
     id="WorldModels/HealthGathering-v1",
     title="DoomHealthGathering",
-    entry_point="world_models.envs.healthgathering.simulator:HealthGathering",
     actions=Argmax(3),  # turn left, turn right, forward
     cap=2100,  # tics of 1/35 s, the scenario's own time-out
     fps=35,
     packages=("vizdoom",),
     install="pip install vizdoom; see https://vizdoom.farama.org",
+    entry_point="world_models.envs.healthgathering.simulator:HealthGathering",
+    renderers=("fast", "genuine"),
     dream_needs=frozenset({"end"}),
 )

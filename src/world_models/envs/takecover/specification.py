@@ -6,12 +6,13 @@ from world_models.envs.specification import PaperSizes, Specification
 SPECIFICATION = Specification(
     id="WorldModels/TakeCover-v1",
     title="DoomTakeCover",
-    entry_point="world_models.envs.takecover.simulator:TakeCover",
     actions=Thresholds((-1 / 3, 1 / 3)),  # left, stay, right (App. A.4)
     cap=2100,  # tics of 1/35 s: one minute (App. A.3)
     fps=35,
     packages=("vizdoom",),
     install="pip install vizdoom; see https://vizdoom.farama.org",
+    entry_point="world_models.envs.takecover.simulator:TakeCover",
+    renderers=("fast", "genuine"),
     bias=False,
     dream_needs=frozenset({"end"}),
     paper_scores={"agent": "1092 ± 556", "random": "210 ± 108", "dream": "918 ± 546"},  # τ = 1.15
