@@ -24,7 +24,7 @@ from world_models.memory.model import Initial, Memory
 from world_models.memory.network import MDNRNN
 from world_models.memory.network import Sizes as MemorySizes
 from world_models.vision.model import Vision
-from world_models.vision.network import VAE
+from world_models.vision.network import PAPER_CHANNELS, VAE
 from world_models.worlds import arena
 from world_models.worlds.arena import ArenaPlan, Bout
 from world_models.worlds.build import RealityPlan
@@ -37,7 +37,7 @@ BATCH, STEPS, ROUNDS = 32, 250, 4
 def networks() -> tuple[VAE, MDNRNN]:
     """The paper's V and M, untrained: speed does not depend on weights."""
     torch.manual_seed(0)
-    return VAE(32), MDNRNN(MemorySizes(32, 3, 256, 5, False, False, False))
+    return VAE(32, PAPER_CHANNELS), MDNRNN(MemorySizes(32, 3, 256, 5, False, False, False))
 
 
 def actions(steps: int, seed: int) -> np.ndarray:

@@ -24,7 +24,7 @@ from world_models.storage.latents import LatentsWriter
 from world_models.vision.data import FrameStream, as_batch, split, spread_frames
 from world_models.vision.encoding import encode_episodes
 from world_models.vision.model import Vision
-from world_models.vision.network import VAE
+from world_models.vision.network import PAPER_CHANNELS, VAE
 
 BATCH = 100
 LENGTH, EPISODES = 500, 7
@@ -67,7 +67,7 @@ def vae(folder: Path) -> None:
 
 def encode(folder: Path) -> None:
     """All episodes through V's encoder, to latents on disk."""
-    reader, vision = EpisodeReader(folder), Vision(VAE(32))
+    reader, vision = EpisodeReader(folder), Vision(VAE(32, PAPER_CHANNELS))
     out = folder / "latents"
     out.mkdir()
     with LatentsWriter(out) as writer:

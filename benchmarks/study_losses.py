@@ -22,7 +22,6 @@ from torch import Tensor, nn
 from world_models.fast.allocator import keep_memory
 from world_models.fast.lanes import Lanes, open_lanes
 from world_models.fast.vision import columns, winograd
-from world_models.fast.vision.subpixel import SubpixelVAE
 from world_models.fast.vision.training import FastVAE
 from world_models.formulations import choose
 from world_models.memory.data import Steps, Windows, split_episodes
@@ -32,7 +31,7 @@ from world_models.storage.episodes import EpisodeReader
 from world_models.storage.latents import LatentsReader
 from world_models.vision.data import FrameStream, split, spread_frames
 from world_models.vision.loss import vae_loss
-from world_models.vision.network import VAE, as_images
+from world_models.vision.network import PAPER_CHANNELS, VAE, as_images
 
 RATE, WARMUP = 1e-3, 50
 HELD_OUT = 512
@@ -60,13 +59,17 @@ def descend(parameters: Iterator[nn.Parameter], losses_: Iterator[Tensor], steps
         optimizer.zero_grad()
 
 
+def weights(network: VAE) -> dict[str, Tensor]:
+    """As V's accelerated formulations take them."""
+    return dict(network.channels_last().named_parameters())
+
+
 def formulations(lanes: Lanes) -> dict[str, Callable[[VAE], Model]]:
     """What makes a model of a network: frames uint8 and noise to (reconstruction, mu, logvar)."""
     return {
         "textbook": lambda v: lambda frames, noise: v(as_images(frames), noise),
-        "winograd-float32": lambda v: FastVAE(v, winograd.LAYERS, lanes),
-        "columns-bfloat16": lambda v: FastVAE(v, columns.LAYERS, lanes),
-        "subpixel-bfloat16": lambda v: SubpixelVAE(v, autocast=True),
+        "winograd-float32": lambda v: FastVAE(weights(v), winograd.LAYERS, lanes),
+        "columns-bfloat16": lambda v: FastVAE(weights(v), columns.LAYERS, lanes),
     }
 
 
@@ -86,7 +89,10 @@ def vision(rollouts: Path, seed: int, steps: int, batch: int) -> Iterator[Found]
     noise = torch.randn(HELD_OUT, 32, generator=torch.Generator().manual_seed(0))
     with open_lanes(torch.get_num_threads()) as lanes:
         for name, make in formulations(lanes).items():
-            network, stream = VAE(32, seed), FrameStream(reader, parts.training, seed)
+            network, stream = (
+                VAE(32, PAPER_CHANNELS, seed),
+                FrameStream(reader, parts.training, seed),
+            )
             losses_ = vision_losses(make(network), stream, steps, batch)
             descend(network.parameters(), losses_, steps)
             with torch.no_grad():

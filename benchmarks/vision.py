@@ -17,14 +17,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from world_models.fast.allocator import keep_memory
-from world_models.fast.lanes import open_lanes
-from world_models.fast.vision.inference import layers
-from world_models.fast.vision.training import FastVAE
-from world_models.vision.capability import formulation, has_bfloat16_units
+from world_models.devices import cpu_multiplies_bfloat16
+from world_models.formulations import choose
+from world_models.vision.formulation import open_training
 from world_models.vision.loss import vae_loss
 from world_models.vision.model import Vision
-from world_models.vision.network import VAE, as_images
+from world_models.vision.network import PAPER_CHANNELS, VAE, as_images
 from world_models.vision.training import in_memory_order
 
 ENCODE_BATCH, TRAIN_BATCH = 64, 100
@@ -40,7 +38,7 @@ def measure() -> list[dict[str, Any]]:
 def encoding() -> dict[str, Any]:
     """Frames/s on all cores: ours on a batch a thread, as the stage encode does, and plain."""
     threads = torch.get_num_threads()
-    frames, vision = picture_like(ENCODE_BATCH), Vision(VAE(32))
+    frames, vision = picture_like(ENCODE_BATCH), Vision(VAE(32, PAPER_CHANNELS))
     with (
         elsewhere(plain_encoder) as theirs,
         ThreadPoolExecutor(threads, "encode", torch.set_num_threads, (1,)) as pool,
@@ -54,7 +52,7 @@ def encoding() -> dict[str, Any]:
 
 def plain_encoder() -> Callable[[], None]:
     """Encodes as many batches as there are threads, one after another."""
-    frames, plain = picture_like(ENCODE_BATCH), VAE(32)
+    frames, plain = picture_like(ENCODE_BATCH), VAE(32, PAPER_CHANNELS)
 
     def encode() -> None:
         with torch.no_grad():
@@ -67,10 +65,9 @@ def plain_encoder() -> Callable[[], None]:
 def training() -> dict[str, Any]:
     """Frames/s of gradient steps (Adam included) against plain, on all threads."""
     frames, noise = training_batch()
-    network, threads = VAE(32), torch.get_num_threads()
-    keep_memory()
-    with open_lanes(threads) as lanes, elsewhere(plain_trainer) as theirs:
-        model = FastVAE(network, layers(formulation()), lanes)
+    network = VAE(32, PAPER_CHANNELS)
+    choice = choose("V", network.shapes)
+    with open_training(network, choice) as model, elsewhere(plain_trainer) as theirs:
         ours = trainer(network, lambda: model(frames, noise), frames, fused=True)
         return compare("V trains", ours, theirs, TRAIN_BATCH)
 
@@ -108,7 +105,7 @@ def obey(orders: Connection, make: Callable[[], Callable[[], None]]) -> None:
 def plain_trainer() -> Callable[[], None]:
     """A plain gradient step."""
     frames, noise = training_batch()
-    plain = VAE(32)
+    plain = VAE(32, PAPER_CHANNELS)
     return trainer(plain, lambda: plain(as_images(frames).contiguous(), noise), frames, fused=False)
 
 
@@ -154,9 +151,9 @@ def compare(
     while time.perf_counter() < end or len(times) < 5:
         times.append((seconds(ours), seconds(peer)))
     ratio = statistics.median(theirs / mine for mine, theirs in times)
-    target = 2.5 if has_bfloat16_units() else 1.0
+    target = 2.5 if cpu_multiplies_bfloat16() else 1.0
     return {
-        "name": f"{name} ({formulation()})",
+        "name": f"{name} ({choose('V', VAE(32, PAPER_CHANNELS).shapes).formulation})",
         "ours": round(frames / statistics.median(mine for mine, _ in times), 1),
         "peer": round(frames / statistics.median(theirs for _, theirs in times), 1),
         "unit": "frames/s",

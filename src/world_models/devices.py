@@ -89,18 +89,11 @@ def is_available(device: Device) -> bool:
     return device == "cpu" or torch.backends.mps.is_available()
 
 
-def multiplies_bfloat16(device: Device) -> bool:
-    """Whether the hardware itself multiplies matrices in bfloat16.
+def cpu_multiplies_bfloat16() -> bool:
+    """Whether the CPU itself multiplies matrices in bfloat16: by AMX or AVX-512 BF16.
 
-    A CPU does so with AMX or AVX-512 BF16; without them bfloat16 is slower than float32. Apple's
-    GPU is taken not to.
+    Without such units bfloat16 is slower than float32.
     """
-    if device == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return device == "cpu" and _cpu_multiplies_bfloat16()
-
-
-def _cpu_multiplies_bfloat16() -> bool:
     amx = getattr(torch.cpu, "_is_amx_tile_supported", bool)()
     return bool(amx or getattr(torch.cpu, "_is_avx512_bf16_supported", bool)())
 

@@ -147,7 +147,10 @@ def _overwrite(document: Any, overlay: Mapping[str, Any], prefix: str = "") -> I
             yield from _overwrite(document[key], value, f"{prefix}{key}.")
         elif document[key] != value:
             yield f"{prefix}{key}: {document[key]} → {value}"
-            document[key] = value
+            if isinstance(value, list) and isinstance(document[key], list):
+                document[key][:] = value  # it stays on one line
+            else:
+                document[key] = value
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from world_models.devices import DEVICES, Device, multiplies_bfloat16
+from world_models.devices import DEVICES, Device
 from world_models.errors import UserError
 
 if TYPE_CHECKING:
@@ -73,15 +73,14 @@ def choose(
     if wished is not None:
         return _grant(wished, known, part, shapes, device)
     for found in known:
-        if found.device == device and found.fits(shapes) and found.suits():
+        if found.fits(shapes, device) and found.suits():
             return Choice(device, found.name, found.precision)
     return _textbook(device)
 
 
 def _textbook(device: Device) -> Choice:
-    """Plain PyTorch: float32 on a CPU; on an accelerator bfloat16 if it has units for it."""
-    bfloat16 = device != "cpu" and multiplies_bfloat16(device)
-    return Choice(device, TEXTBOOK, "bfloat16" if bfloat16 else "float32")
+    """Plain PyTorch computes in float32 on every device: no rounding has to be explained."""
+    return Choice(device, TEXTBOOK, "float32")
 
 
 def _accelerated() -> "Sequence[Formulation]":
@@ -119,12 +118,12 @@ def _grant(
     if name == TEXTBOOK:
         return _textbook(device)
     found = next(one for one in known if one.name == name)
-    if found.device != device or not found.fits(shapes):
+    if not found.fits(shapes, device):
         limits = ", ".join(f"{key} {_either(values)}" for key, values in found.shapes.items())
         here = ", ".join(f"{key} {shapes[key]}" for key in found.shapes)
         raise UserError(
-            f"{VARIABLE} = {name!r}: it computes {part} on {found.device} with {limits}; here "
-            f"{part} is on {device} with {here}. Choose {TEXTBOOK!r}, or unset it."
+            f"{VARIABLE} = {name!r}: it computes {part} on a CPU with {limits}; here "
+            f"it is on {device} with {here}. Choose {TEXTBOOK!r}, or unset it."
         )
     return Choice(device, found.name, found.precision)
 

@@ -12,7 +12,7 @@ from small_memory import DOOM, RACING, memory, write_artifact
 from world_models.errors import InputError, ParameterError
 from world_models.storage import artifact, tensors
 from world_models.vision import model as vision_model
-from world_models.vision.network import VAE
+from world_models.vision.network import PAPER_CHANNELS, VAE
 from world_models.worlds.dream_env import DreamEnv, DreamVectorEnv
 
 ID = "world_models:WorldModels/Dream-v0"
@@ -183,7 +183,7 @@ def test_says_what_is_wrong(checkpoint, tmp_path):
 
 
 def write_vae(out, z_size, environment):
-    network = VAE(z_size)
+    network = VAE(z_size, PAPER_CHANNELS)
     with artifact.create(
         out,
         kind="vae",

@@ -13,7 +13,7 @@ from world_models.memory import model as memory_model
 from world_models.memory.network import MDNRNN, Sizes
 from world_models.storage import artifact, tensors
 from world_models.vision import model as vision_codec
-from world_models.vision.network import VAE
+from world_models.vision.network import PAPER_CHANNELS, VAE
 
 
 def _create(folder: Path, kind: str, details: dict[str, object]):
@@ -34,7 +34,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(1)
     random = np.random.default_rng(1)
     with _create(folder / "vae", "vae", {"z_size": 4}) as draft:
-        arrays = vision_codec.state_arrays(VAE(4))
+        arrays = vision_codec.state_arrays(VAE(4, PAPER_CHANNELS))
         tensors.save(draft / vision_codec.WEIGHTS, arrays)
     sizes = Sizes(4, 1, 8, 2, restart=True, reward_head=False, end_head=False)
     with _create(folder / "mdnrnn", "mdnrnn", sizes._asdict()) as draft:

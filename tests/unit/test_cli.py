@@ -9,6 +9,7 @@ import pytest
 
 from world_models import cli
 from world_models.commands import describe
+from world_models.vision.network import parts as vision_parts
 
 GOLDEN = {  # paper, App. A, as the authors' code counts them
     "carracing": {
@@ -61,7 +62,7 @@ def test_describe_shows_the_golden_parts(environment, tmp_path, monkeypatch, cap
 
 def test_describe_follows_params_yaml(tmp_path, capsys):
     (tmp_path / "params.yaml").write_text(
-        "takecover:\n  vae: {z_size: 8}\n"
+        "takecover:\n  vae: {z_size: 8, channels: [16, 32, 64]}\n"
         "  mdnrnn: {cell: lstm, hidden_size: 16, mixtures: 2, restart: true, reward_head: true,"
         " end_head: false}\n  evolve: {features: z, hidden: 40}\n"
     )
@@ -69,12 +70,14 @@ def test_describe_follows_params_yaml(tmp_path, capsys):
     told = capsys.readouterr().out
     lstm = 4 * 16 * (8 + 1 + 1 + 16 + 1)
     heads = (3 * 2 * 8 + 2) * 17
+    v = sum(vision_parts(8, (16, 32, 64)).values())
+    assert f"V  {v:,} parameters (the paper's has 4,446,915)" in told
     assert f"M  {lstm + heads:,} parameters (the paper's has 1,678,785)" in told
     assert "C  360 parameters" in told  # 8 · 40 + 40, no biases in Doom
 
 
 def test_parts_that_are_described_are_those_that_are_trained():
-    shape = describe.PAPER["takecover"]
+    shape = describe._paper("takecover")
     tensors = describe.networks("takecover", shape)["M"]["parts"]["lstm"]["tensors"]
     assert tensors == {"w_x": [2048, 66], "w_h": [2048, 512], "bias": [2048]}
 

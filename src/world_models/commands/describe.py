@@ -15,7 +15,7 @@ from world_models.envs import catalogue
 from world_models.errors import ParameterError
 from world_models.memory.network import MDNRNN, Sizes
 from world_models.schema import read_yaml
-from world_models.vision.network import VAE
+from world_models.vision.network import PAPER_CHANNELS, VAE
 
 
 class Shape(NamedTuple):
@@ -24,6 +24,7 @@ class Shape(NamedTuple):
     memory: Sizes
     features: Literal["z", "zh", "zch"]
     hidden: int
+    channels: tuple[int, ...]
 
 
 def run(arguments: Namespace) -> int:
@@ -49,7 +50,7 @@ def _paper(environment: str) -> Shape | None:
     if p is None:
         return None
     sizes = Sizes(p.z, actions, p.hidden, p.mixtures, p.restart, reward_head=False, end_head=False)
-    return Shape(sizes, p.features, 0)
+    return Shape(sizes, p.features, 0, PAPER_CHANNELS)
 
 
 def _configured(environment: str, params: Path) -> Shape:
@@ -58,7 +59,7 @@ def _configured(environment: str, params: Path) -> Shape:
         m, c = mine["mdnrnn"], mine["evolve"]
         sizes = (mine["vae"]["z_size"], _actions(environment), m["hidden_size"], m["mixtures"])
         memory = Sizes(*sizes, m["restart"], m["reward_head"], m["end_head"], m["cell"])
-        return Shape(memory, c["features"], c["hidden"])
+        return Shape(memory, c["features"], c["hidden"], tuple(mine["vae"]["channels"]))
     except (KeyError, TypeError) as error:
         raise ParameterError(f"{params} lacks a size of {environment}: {error}.") from None
 
@@ -70,7 +71,7 @@ def _actions(environment: str) -> int:
 def networks(environment: str, shape: Shape) -> dict[str, Any]:
     """V, M and C with their parts, tensors and counts of trainable weights."""
     with torch.device("meta"):  # shapes without memory
-        v, m = VAE(shape.memory.z_size), MDNRNN(shape.memory)
+        v, m = VAE(shape.memory.z_size, shape.channels), MDNRNN(shape.memory)
     v_parts: dict[str, nn.Module] = {
         "encoder": v.encoder,
         "heads": v.heads,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from world_models.devices import Device, multiplies_bfloat16
+from world_models.devices import Device, cpu_multiplies_bfloat16
 
 
 @dataclass(frozen=True)
@@ -20,22 +20,21 @@ class Formulation:
         part: the network that it computes.
         precision: number type of the operands of matrix products; sums are float32.
         shapes: for each shape that is limited, the values that it can compute.
-        device: the kind of device that it runs on.
     """
 
     name: str
     part: Literal["V", "M"]
     precision: Literal["float32", "bfloat16"]
     shapes: Mapping[str, tuple[Any, ...]]
-    device: Device = "cpu"
 
-    def fits(self, shapes: Mapping[str, Any]) -> bool:
-        """Whether it can compute a network of these shapes."""
-        return all(shapes[name] in known for name, known in self.shapes.items())
+    def fits(self, shapes: Mapping[str, Any], device: Device) -> bool:
+        """Whether it can compute a network of these shapes on this device: all are for CPUs."""
+        known = (shapes[name] in values for name, values in self.shapes.items())
+        return device == "cpu" and all(known)
 
     def suits(self) -> bool:
         """Whether it is the right one for this machine: bfloat16 where there are units for it."""
-        return (self.precision == "bfloat16") == multiplies_bfloat16(self.device)
+        return (self.precision == "bfloat16") == cpu_multiplies_bfloat16()
 
 
 _V = {"channels": ((32, 64, 128, 256),)}

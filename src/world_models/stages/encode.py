@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import torch
 
+from world_models.devices import DeviceSettings
 from world_models.progress import progress
 from world_models.stages.command import Context, Input, Outputs, Stage, main
 from world_models.storage import artifact, atomic
@@ -23,7 +24,7 @@ def run(
     parameters: EncodeParameters, inputs: Mapping[str, Input], outputs: Outputs, context: Context
 ) -> None:
     """Encode the data set; it takes seconds to minutes, so an interrupted run starts anew."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = DeviceSettings.from_environment().device
     vision = Vision.load(inputs["vae"].path, context.environment, device)
     reader = EpisodeReader(inputs["rollouts"].path)
     for name, given in inputs.items():
@@ -33,8 +34,7 @@ def run(
     details = {
         "z_size": vision.z_size,
         "action_size": reader.action_size,
-        "formulation": vision.formulation,
-    }
+    } | vision.choice.details()
     with artifact.create(
         outputs.artifact,
         kind="latents",

@@ -20,7 +20,7 @@ from world_models.tracking.run import Tracker
 from world_models.vision.data import Batch, FrameStream, as_batch, split, spread_frames
 from world_models.vision.model import WEIGHTS, Frames, Vision, state_arrays
 from world_models.vision.parameters import VAEParameters
-from world_models.vision.training import Row, steps_done, train, training_formulation
+from world_models.vision.training import Row, steps_done, train, training_choice
 
 SHOWN = 32
 """Frames of each kind that are stored to be looked at."""
@@ -43,7 +43,9 @@ def run(
         name: history[-1][f"validation_{name}"] for name in ("loss", "reconstruction", "kl")
     }
     metrics |= {"frames": frames.frames, "steps": parameters.steps}
-    details = {"z_size": parameters.z_size, "formulation": training_formulation(devices)}
+    choice = training_choice(parameters, devices)
+    details = {"z_size": parameters.z_size, "channels": list(parameters.channels)}
+    details |= choice.details()
     with artifact.create(
         outputs.artifact,
         kind="vae",

@@ -8,11 +8,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from world_models.devices import Device
 from world_models.errors import InputError
-from world_models.fast.vision.inference import prepare
+from world_models.formulations import choose
 from world_models.storage import artifact, tensors
-from world_models.vision.capability import formulation
-from world_models.vision.network import VAE
+from world_models.vision.formulation import open_inference
+from world_models.vision.network import PAPER_CHANNELS, VAE
 
 WEIGHTS = "weights.safetensors"
 """Name of the weights' file in the artifact's folder."""
@@ -24,19 +25,34 @@ Latent = NDArray[np.float32]
 class Vision:
     """A trained V, for inference: deterministic, and fast at 16 to 64 frames on one thread.
 
-    Threads may share a vision. The formulation follows from the machine's capabilities
-    (:mod:`world_models.vision.capability`), so (mu, logvar) are equal to the last bit on machines
-    of one kind, and to about 1e-5 (float32) or 1e-2 (bfloat16 units) on others.
+    Threads may share a vision. The formulation follows from what the machine can do
+    (:mod:`world_models.formulations`), so (mu, logvar) are equal to the last bit on machines of one
+    kind. Two machines of different kinds, or a GPU and a CPU, differ as
+    :data:`world_models.vision.formulation.DIFFERENCES` says.
+
+    Attributes:
+        z_size: latent dimensions.
+        choice: the device and the formulation.
     """
 
-    def __init__(self, network: VAE, device: str = "cpu") -> None:
+    def __init__(self, network: VAE, device: Device = "cpu", wish: str | None = None) -> None:
+        """Make ``network`` ready; it must not change from here on.
+
+        Args:
+            network: V.
+            device: the kind of device to compute on.
+            wish: a formulation, in place of what the environment or the machine says.
+
+        Raises:
+            UserError: the wish cannot be granted.
+        """
         self.z_size = network.z_size
-        self.formulation = formulation(device)
-        self._network, self._device = network.to(device), device
-        self._inference = prepare(network, self.formulation)
+        self.choice = choose("V", network.shapes, device, wish)
+        self._network = network
+        self._inference = open_inference(network, self.choice)
 
     @classmethod
-    def load(cls, folder: Path, environment: str, device: str = "cpu") -> Self:
+    def load(cls, folder: Path, environment: str, device: Device = "cpu") -> Self:
         """Open the artifact ``models/<environment>/vae``.
 
         Raises:
@@ -47,38 +63,43 @@ class Vision:
 
     @classmethod
     def from_arrays(
-        cls, arrays: Mapping[str, NDArray[Any]], details: Mapping[str, Any], device: str = "cpu"
+        cls, arrays: Mapping[str, NDArray[Any]], details: Mapping[str, Any], device: Device = "cpu"
     ) -> Self:
         """Build V from its weights, as :meth:`payload` gives them: no file is read.
 
         Args:
             arrays: the textbook network's state, float32.
-            details: of the artifact's card; ``z_size`` is read.
-            device: torch's name of one; simulators' workers stay on the CPU.
+            details: of the artifact's card, or of a payload: ``z_size``, ``channels`` (the paper's
+                where an older card has none), and a payload's ``wish``.
+            device: the kind of device to compute on; simulators' workers stay on the CPU.
 
         Raises:
-            InputError: the arrays are not a V with ``z_size`` latent dimensions.
+            InputError: the arrays are not a V of these shapes.
         """
-        network = VAE(int(details["z_size"]))
+        network = VAE(int(details["z_size"]), details.get("channels", PAPER_CHANNELS))
         check_arrays(arrays, network)
         state = {name: torch.from_numpy(np.array(value)) for name, value in arrays.items()}
         network.load_state_dict(state)
-        return cls(network, device)
+        return cls(network, device, details.get("wish"))
 
     def payload(self) -> tuple[dict[str, NDArray[np.float32]], dict[str, Any]]:
-        """Give what :meth:`from_arrays` takes: weights for a worker that has no files."""
-        return state_arrays(self._network), {"z_size": self.z_size}
+        """Give what :meth:`from_arrays` takes, for a worker that has no files.
+
+        The formulation goes along as a wish: a worker computes as this process would.
+        """
+        details = self._network.shapes | {"wish": self.choice.formulation}
+        return state_arrays(self._network), details
 
     @torch.inference_mode()
     def encode(self, frames: Frames) -> tuple[Latent, Latent]:
         """Encode frames uint8 (n, 64, 64, 3), 0–255, to (mu, logvar), float32 (n, Z) each."""
-        mu, logvar = self._inference.encode(torch.from_numpy(frames).to(self._device))
+        mu, logvar = self._inference.encode(torch.from_numpy(frames).to(self.choice.device))
         return mu.cpu().numpy(), logvar.cpu().numpy()
 
     @torch.inference_mode()
     def decode(self, z: Latent) -> Frames:
         """Decode z float32 (n, Z) to frames uint8 (n, 64, 64, 3), 0–255."""
-        images = self._inference.decode(torch.from_numpy(z).to(self._device))
+        images = self._inference.decode(torch.from_numpy(z).to(self.choice.device))
         frames = images.mul_(255).round_().to(torch.uint8).permute(0, 2, 3, 1)
         return frames.contiguous().cpu().numpy()
 
@@ -96,7 +117,7 @@ def check_arrays(arrays: Mapping[str, NDArray[Any]], network: VAE) -> None:
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
             raise InputError(
-                f"These are not the weights of a V with z_size {network.z_size}: {name} should "
-                f"be {expected.get(name, 'absent')}, is {found.get(name, 'absent')}. "
-                "Train V anew for these parameters (the stage vae)."
+                f"These are not the weights of a V with z_size {network.z_size} and channels "
+                f"{list(network.channels)}: {name} should be {expected.get(name, 'absent')}, "
+                f"is {found.get(name, 'absent')}. Train V anew for these parameters (stage vae)."
             )

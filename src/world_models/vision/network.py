@@ -1,10 +1,12 @@
 """V, the paper's convolutional VAE (App. A.1), written as a textbook would.
 
-Everything that runs faster (:mod:`world_models.fast`)
-computes the same function of the same parameters and is tested against this module.
+Everything that runs faster (:mod:`world_models.fast`) computes the same function of the same
+weights, and is tested against this module.
 """
 
-from typing import Self
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -14,48 +16,55 @@ from world_models.seeding import torch_seed
 
 FRAME = (64, 64, 3)
 """Height, width, channels of a frame: uint8, 0–255, NHWC everywhere outside the network."""
+PAPER_CHANNELS = (32, 64, 128, 256)
+"""Output channels of the paper's four convolutions."""
+_PIXELS = {3: 6, 4: 2}
+"""Pixels on a side that so many convolutions leave of 64."""
 
 
-class Encoder(nn.Module):
-    """Four convolutions of kernel 4 and stride 2: 64 → 31 → 14 → 6 → 2 pixels, 1024 features."""
+class Encoder(nn.Sequential):
+    """Convolutions ``conv1`` … of kernel 4 and stride 2: 64 → 31 → 14 → 6 → 2 pixels."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, 32, 4, stride=2)
-        self.conv2 = nn.Conv2d(32, 64, 4, stride=2)
-        self.conv3 = nn.Conv2d(64, 128, 4, stride=2)
-        self.conv4 = nn.Conv2d(128, 256, 4, stride=2)
+    def __init__(self, channels: Sequence[int]) -> None:
+        pairs = zip((3, *channels), channels, strict=False)
+        convs = (nn.Conv2d(before, after, 4, stride=2) for before, after in pairs)
+        super().__init__(OrderedDict((f"conv{i}", conv) for i, conv in enumerate(convs, 1)))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map images float (n, 3, 64, 64) in 0–1 to features (n, 1024), in NHWC order."""
-        for conv in (self.conv1, self.conv2, self.conv3, self.conv4):
+        """Map images float (n, 3, 64, 64) in 0–1 to features (n, F), in NHWC order."""
+        for conv in self:
             x = functional.relu(conv(x))
         return x.permute(0, 2, 3, 1).flatten(1)
 
 
 class Heads(nn.Module):
-    """Two linear maps from the encoder's 1024 features: mu and logvar of z."""
+    """Two linear maps from the encoder's F features (the paper's 1024): mu and logvar of z."""
 
-    def __init__(self, z_size: int) -> None:
+    def __init__(self, features: int, z_size: int) -> None:
         super().__init__()
-        self.mu = nn.Linear(1024, z_size)
-        self.logvar = nn.Linear(1024, z_size)
+        self.mu = nn.Linear(features, z_size)
+        self.logvar = nn.Linear(features, z_size)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Map features (n, 1024) to mu and logvar, each (n, Z)."""
+        """Map features (n, F) to mu and logvar, each (n, Z)."""
         return self.mu(features), self.logvar(features)
 
 
 class Decoder(nn.Module):
-    """Linear to 1024 (no activation), four transposed convolutions: 1 → 5 → 13 → 30 → 64 pixels."""
+    """A linear map (no activation), four transposed convolutions: 1 → 5 → 13 → 30 → 64 pixels.
 
-    def __init__(self, z_size: int) -> None:
+    The linear map gives 8 · channels[2] numbers, the paper's 1024; the transposed convolutions
+    give channels[2], channels[1] and channels[0] channels, and the 3 colours.
+    """
+
+    def __init__(self, channels: Sequence[int], z_size: int) -> None:
         super().__init__()
-        self.linear = nn.Linear(z_size, 1024)
-        self.deconv1 = nn.ConvTranspose2d(1024, 128, 5, stride=2)
-        self.deconv2 = nn.ConvTranspose2d(128, 64, 5, stride=2)
-        self.deconv3 = nn.ConvTranspose2d(64, 32, 6, stride=2)
-        self.deconv4 = nn.ConvTranspose2d(32, 3, 6, stride=2)
+        first, second, third = channels[:3]
+        self.linear = nn.Linear(z_size, 8 * third)
+        self.deconv1 = nn.ConvTranspose2d(8 * third, third, 5, stride=2)
+        self.deconv2 = nn.ConvTranspose2d(third, second, 5, stride=2)
+        self.deconv3 = nn.ConvTranspose2d(second, first, 6, stride=2)
+        self.deconv4 = nn.ConvTranspose2d(first, 3, 6, stride=2)
 
     def forward(self, z: Tensor) -> Tensor:
         """Map z (n, Z) to images float (n, 3, 64, 64) in 0–1."""
@@ -70,15 +79,16 @@ class VAE(nn.Module):
 
     Args:
         z_size: latent dimensions, 32 for CarRacing and 64 for TakeCover in the paper.
+        channels: output channels of the encoder's three or four convolutions.
         seed: of the initial weights (Glorot uniform, zero biases, as in the authors' code).
     """
 
-    def __init__(self, z_size: int, seed: int = 0) -> None:
+    def __init__(self, z_size: int, channels: Sequence[int], seed: int = 0) -> None:
         super().__init__()
-        self.z_size = z_size
-        self.encoder = Encoder()
-        self.heads = Heads(z_size)
-        self.decoder = Decoder(z_size)
+        self.z_size, self.channels = z_size, tuple(channels)
+        self.encoder = Encoder(channels)
+        self.heads = Heads(_features(channels), z_size)
+        self.decoder = Decoder(channels, z_size)
         self._initialise(torch.Generator().manual_seed(torch_seed(seed, "vae weights")))
 
     def _initialise(self, generator: torch.Generator) -> None:
@@ -87,6 +97,11 @@ class VAE(nn.Module):
                 nn.init.zeros_(parameter)
             else:
                 nn.init.xavier_uniform_(parameter, generator=generator)
+
+    @property
+    def shapes(self) -> dict[str, Any]:
+        """What determines V's shape, by name; artifacts carry it in their card's details."""
+        return {"z_size": self.z_size, "channels": self.channels}
 
     def channels_last(self) -> Self:
         """Bring the weights' memory into channels-last order, in place; no value changes."""
@@ -121,8 +136,17 @@ def as_images(frames: Tensor) -> Tensor:
     return frames.to(torch.float32).div_(255).permute(0, 3, 1, 2)
 
 
-def parts(z_size: int) -> dict[str, int]:
+def parts(z_size: int, channels: Sequence[int]) -> dict[str, int]:
     """Trainable parameters of V by part: ``encoder``, ``heads``, ``decoder``."""
     with torch.device("meta"):
-        built = {"encoder": Encoder(), "heads": Heads(z_size), "decoder": Decoder(z_size)}
+        built = {
+            "encoder": Encoder(channels),
+            "heads": Heads(_features(channels), z_size),
+            "decoder": Decoder(channels, z_size),
+        }
     return {name: sum(p.numel() for p in part.parameters()) for name, part in built.items()}
+
+
+def _features(channels: Sequence[int]) -> int:
+    """F: numbers that the encoder makes of an image."""
+    return int(_PIXELS[len(channels)] ** 2 * channels[-1])

@@ -2,9 +2,15 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from world_models.schema import Parameters
+
+
+def _three_or_four(channels: tuple[int, ...]) -> tuple[int, ...]:
+    if len(channels) not in (3, 4):
+        raise ValueError(f"{list(channels)} is {len(channels)} numbers; give 3 or 4")
+    return channels
 
 
 class VAEParameters(Parameters):
@@ -13,6 +19,15 @@ class VAEParameters(Parameters):
     seed: Annotated[int, Field(ge=0, description="Seed of weights, batches and z's noise.")]
     z_size: Annotated[
         int, Field(ge=1, le=1024, description="Latent dimensions (32 CarRacing, 64 TakeCover).")
+    ]
+    channels: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=4096)], ...],
+        Field(
+            strict=False,  # YAML knows lists, not tuples; the numbers themselves stay strict
+            description="Output channels of the encoder's 3 or 4 convolutions (32, 64, 128, 256); "
+            "the decoder mirrors the first three.",
+        ),
+        AfterValidator(_three_or_four),
     ]
     kl_tolerance: Annotated[
         float,

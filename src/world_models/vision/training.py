@@ -18,13 +18,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from world_models.devices import DeviceSettings
-from world_models.fast.allocator import keep_memory
-from world_models.fast.lanes import open_lanes
-from world_models.fast.vision.inference import layers
-from world_models.fast.vision.subpixel import SubpixelVAE
-from world_models.fast.vision.training import FastVAE
+from world_models.formulations import Choice, choose
 from world_models.storage.scratch import Scratch
-from world_models.vision.capability import Formulation, formulation
+from world_models.vision import formulation
 from world_models.vision.data import Batch, FrameStream, as_batch, share
 from world_models.vision.loss import VAELoss, vae_loss
 from world_models.vision.network import VAE, as_images
@@ -39,7 +35,6 @@ PARTS = ("loss", "reconstruction", "kl")
 Row = dict[str, float]
 Report = Callable[[int, Row], None]
 """Told how many steps are done and the latest row of the history."""
-Model = FastVAE | SubpixelVAE
 
 
 @dataclass
@@ -84,22 +79,18 @@ class Training(pl.LightningModule):
         network: VAE,
         parameters: VAEParameters,
         progress: Progress,
-        formulation: Formulation,
+        choice: Choice,
     ) -> None:
         super().__init__()
         self.network, self.parameters_, self.progress = network, parameters, progress
-        self._formulation = formulation
-        self._model: Model | None = None
+        self._choice = choice
+        self._model: formulation.Training | None = None
         self._open = ExitStack()
 
     def setup(self, stage: str) -> None:
         """In the process that trains: threads are started here."""
-        keep_memory()
-        if self._formulation == "subpixel-bfloat16":
-            self._model = SubpixelVAE(self.network, autocast=True)
-        else:
-            lanes = self._open.enter_context(open_lanes(torch.get_num_threads()))
-            self._model = FastVAE(self.network, layers(self._formulation), lanes)
+        opened = formulation.open_training(self.network, self._choice)
+        self._model = self._open.enter_context(opened)
 
     def teardown(self, stage: str) -> None:
         """The threads end."""
@@ -280,23 +271,31 @@ def train(
         V on the CPU, and the history: a row for each validation.
     """
     share(parameters.batch_size, 0, devices.devices * devices.num_nodes)
-    network = VAE(parameters.z_size, parameters.seed).channels_last()
+    network = _untrained(parameters).channels_last()
     progress = restore(folder, network)
     if progress.step < parameters.steps:
         recorder = Recorder(folder, held_out, report)
         trainer = _trainer(parameters.steps - progress.step, devices, folder, recorder)
-        module = Training(network, parameters, progress, training_formulation(devices))
+        module = Training(network, parameters, progress, training_choice(parameters, devices))
         _fit(trainer, module, FrameData(frames, parameters, progress.step))
-        network = VAE(parameters.z_size, parameters.seed)
+        network = _untrained(parameters)
         progress = restore(folder, network)
     assert progress.step == parameters.steps, progress.step
     return network, progress.history
 
 
-def training_formulation(devices: DeviceSettings) -> Formulation:
-    """The formulation for the device that training will run on."""
-    gpu = devices.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
-    return formulation("cuda" if gpu else "cpu")
+def _untrained(parameters: VAEParameters) -> VAE:
+    return VAE(parameters.z_size, parameters.channels, parameters.seed)
+
+
+def training_choice(parameters: VAEParameters, devices: DeviceSettings) -> Choice:
+    """Device and formulation of the training.
+
+    Raises:
+        UserError: the device that is asked for is not there, or the formulation does not fit.
+    """
+    shapes = {"z_size": parameters.z_size, "channels": parameters.channels}
+    return choose("V", shapes, devices.device)
 
 
 def _trainer(steps: int, devices: DeviceSettings, folder: Path, recorder: Recorder) -> pl.Trainer:
@@ -304,7 +303,7 @@ def _trainer(steps: int, devices: DeviceSettings, folder: Path, recorder: Record
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # such as "GPU available but not used"
         return pl.Trainer(
-            accelerator=devices.accelerator,
+            accelerator=devices.device,
             devices=devices.devices,
             num_nodes=devices.num_nodes,
             strategy=devices.strategy,

@@ -27,7 +27,7 @@ from world_models.storage.artifact import open_artifact
 from world_models.storage.episodes import EpisodeReader
 from world_models.storage.scratch import Scratch
 from world_models.tracking.run import Tracker
-from world_models.vision.network import VAE
+from world_models.vision.network import PAPER_CHANNELS, VAE
 
 VALUES = {
     "episodes": 12,
@@ -184,7 +184,7 @@ def agent(tmp_path_factory):
     """A V, an M and a C of random weights, whose C moves as its z and h tell."""
     folder = tmp_path_factory.mktemp("agent")
     torch.manual_seed(0)
-    weights = {name: value.numpy() for name, value in VAE(4).state_dict().items()}
+    weights = {name: value.numpy() for name, value in VAE(4, PAPER_CHANNELS).state_dict().items()}
     network = MDNRNN(NetworkSizes(4, 1, 8, 5, restart=True, reward_head=False, end_head=False))
     first = np.zeros((2, 4), np.float32)
     mind = {

@@ -20,7 +20,7 @@ from world_models.stages.command import Context, Input, Outputs
 from world_models.storage import artifact, tensors
 from world_models.storage.scratch import Scratch
 from world_models.tracking.run import Tracker
-from world_models.vision.network import VAE
+from world_models.vision.network import PAPER_CHANNELS, VAE
 
 Z = 6
 PARAMETERS = EvolveParameters(
@@ -58,7 +58,7 @@ def save(folder, kind, stage, details, files):
 def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     torch.manual_seed(0)
-    vae = {name: value.numpy() for name, value in VAE(Z).state_dict().items()}
+    vae = {name: value.numpy() for name, value in VAE(Z, PAPER_CHANNELS).state_dict().items()}
     save(folder / "vae", "vae", "vae", {"z_size": Z}, {"weights.safetensors": vae})
     for name, z in {"mdnrnn": Z, "other": Z + 1}.items():
         sizes = Sizes(z, 1, 8, 5, restart=True, reward_head=False, end_head=False)

@@ -37,6 +37,7 @@ def parameters() -> VAEParameters:
     return VAEParameters(
         seed=3,
         z_size=8,
+        channels=(32, 64, 128, 256),
         kl_tolerance=0.5,
         steps=6,
         batch_size=12,

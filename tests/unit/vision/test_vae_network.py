@@ -1,5 +1,6 @@
 """V's golden numbers, its loss, and every formulation against the textbook network."""
 
+import copy
 import gc
 
 import numpy as np
@@ -7,14 +8,14 @@ import pytest
 import torch
 from torch.distributions import Independent, Normal, kl_divergence
 
-from world_models.fast.lanes import open_lanes
+from world_models.fast.lanes import Lanes, open_lanes
 from world_models.fast.vision import columns, winograd
-from world_models.fast.vision.inference import prepare
 from world_models.fast.vision.layers import Layers
-from world_models.fast.vision.subpixel import SubpixelVAE
 from world_models.fast.vision.training import FastVAE
+from world_models.formulations import choose
+from world_models.vision.formulation import DIFFERENCES, open_inference, open_training
 from world_models.vision.loss import vae_loss
-from world_models.vision.network import VAE, as_images, parts
+from world_models.vision.network import PAPER_CHANNELS, VAE, as_images, parts
 
 
 def frames(n: int, seed: int = 0) -> torch.Tensor:
@@ -27,18 +28,34 @@ def noise(n: int, z: int) -> torch.Tensor:
     return torch.randn(n, z, generator=torch.Generator().manual_seed(1))
 
 
+def build(seed: int = 4) -> VAE:
+    return VAE(16, PAPER_CHANNELS, seed)
+
+
+def fast(network: VAE, layers: Layers, lanes: Lanes) -> FastVAE:
+    return FastVAE(dict(network.channels_last().named_parameters()), layers, lanes)
+
+
 @pytest.mark.parametrize(
     ("z_size", "heads", "decoder", "total"),
     [(32, 65_600, 3_592_803, 4_348_547), (64, 131_200, 3_625_571, 4_446_915)],
 )
 def test_golden_parts(z_size: int, heads: int, decoder: int, total: int) -> None:
-    assert parts(z_size) == {"encoder": 690_144, "heads": heads, "decoder": decoder}
-    assert sum(p.numel() for p in VAE(z_size).parameters() if p.requires_grad) == total
+    assert parts(z_size, PAPER_CHANNELS) == {"encoder": 690_144, "heads": heads, "decoder": decoder}
+    assert (
+        sum(p.numel() for p in VAE(z_size, PAPER_CHANNELS).parameters() if p.requires_grad) == total
+    )
 
 
-def test_shapes_and_range() -> None:
-    network = VAE(32)
+@pytest.mark.parametrize("channels", [PAPER_CHANNELS, (8, 16, 24, 40), (16, 32, 64), (5, 3, 2)])
+def test_shapes_and_range(channels: tuple[int, ...]) -> None:
+    network = VAE(32, channels)
+    names = {"z_size": 32, "channels": channels}
+    assert network.shapes == names
+    assert sum(parts(32, channels).values()) == sum(p.numel() for p in network.parameters())
     images = as_images(frames(3))
+    assert network.encoder(images).shape == (3, channels[-1] * (4 if len(channels) == 4 else 36))
+    assert network.decoder.linear.out_features == 8 * channels[2]
     reconstruction, mu, logvar = network(images, noise(3, 32))
     assert reconstruction.shape == images.shape == (3, 3, 64, 64)
     assert mu.shape == logvar.shape == (3, 32)
@@ -50,9 +67,9 @@ def test_shapes_and_range() -> None:
 
 def test_weights_follow_from_the_seed_alone() -> None:
     torch.manual_seed(5)
-    one = VAE(8, seed=1).state_dict()
+    one = build(1).state_dict()
     torch.manual_seed(6)
-    again, other = VAE(8, seed=1).state_dict(), VAE(8, seed=2).state_dict()
+    again, other = build(1).state_dict(), build(2).state_dict()
     assert all(torch.equal(one[name], again[name]) for name in one)
     assert not torch.equal(one["heads.mu.weight"], other["heads.mu.weight"])
 
@@ -97,7 +114,7 @@ def outcome(model: object, network: VAE, n: int) -> tuple[list[torch.Tensor], di
 
 
 def textbook(n: int, dtype: torch.dtype = torch.float64) -> tuple[list[torch.Tensor], dict]:
-    network = VAE(16, seed=4).to(dtype)
+    network = build().to(dtype)
     images = as_images(frames(n)).to(dtype)
     found = network(images, noise(n, 16).to(dtype))
     vae_loss(images, *found, 0.5).total.backward()
@@ -109,13 +126,8 @@ def distance(a: torch.Tensor, b: torch.Tensor) -> float:
 
 
 @pytest.mark.parametrize("n", [1, 3, 13])
-@pytest.mark.parametrize("formulation", ["winograd", "subpixel"])
-def test_formulations_equal_the_textbook(formulation: str, n: int) -> None:
-    network = VAE(16, seed=4)
-    with open_lanes(1) as lanes:
-        fast = FastVAE(network, winograd.LAYERS, lanes)
-        model = fast if formulation == "winograd" else SubpixelVAE(network, autocast=False)
-        found, gradients = outcome(model, network, n)
+def test_winograd_equals_the_textbook(n: int) -> None:
+    found, gradients = trained("winograd-float32", n)
     expected, expected_gradients = textbook(n)
     for part, reference in zip(found, expected, strict=True):
         assert distance(part, reference) < 1e-5
@@ -126,14 +138,16 @@ def test_formulations_equal_the_textbook(formulation: str, n: int) -> None:
         assert distance(gradients[name], reference) < limit, name
 
 
+def trained(formulation: str, n: int) -> tuple[list[torch.Tensor], dict]:
+    network = build()
+    choice = choose("V", network.shapes, wish=formulation)
+    with open_training(network, choice) as model:
+        return outcome(model, network, n)
+
+
 @pytest.mark.parametrize("n", [1, 4, 13])
-@pytest.mark.parametrize("formulation", ["columns", "subpixel"])
-def test_bfloat16_is_near_the_textbook(formulation: str, n: int) -> None:
-    network = VAE(16, seed=4)
-    with open_lanes(1) as lanes:
-        fast = FastVAE(network, columns.LAYERS, lanes)
-        model = fast if formulation == "columns" else SubpixelVAE(network, autocast=True)
-        found, gradients = outcome(model, network, n)
+def test_bfloat16_is_near_the_textbook(n: int) -> None:
+    found, gradients = trained("columns-bfloat16", n)
     expected, expected_gradients = textbook(n)
     assert distance(found[0], expected[0]) < 0.01
     assert distance(found[1], expected[1]) < 0.03
@@ -142,12 +156,21 @@ def test_bfloat16_is_near_the_textbook(formulation: str, n: int) -> None:
         assert distance(gradients[name], reference) < 0.25, name
 
 
+def test_the_textbook_formulation_is_the_network() -> None:
+    found, gradients = trained("textbook", 5)
+    expected, expected_gradients = textbook(5, torch.float32)
+    for part, reference in zip(found, expected, strict=True):
+        assert distance(part, reference) < 1e-6  # channels-last weights may be summed otherwise
+    for name, reference in expected_gradients.items():
+        assert distance(gradients[name], reference) < 1e-3, name
+
+
 @pytest.mark.parametrize("layers", [winograd.LAYERS, columns.LAYERS], ids=["float32", "bfloat16"])
 def test_a_step_leaves_no_garbage(layers: Layers) -> None:
-    network = VAE(16, seed=4)
+    network = build()
     gc.collect()
     with open_lanes(1) as lanes:
-        outcome(FastVAE(network, layers, lanes), network, 5)
+        outcome(fast(network, layers, lanes), network, 5)
     gc.set_debug(gc.DEBUG_SAVEALL)
     try:
         gc.collect()
@@ -162,9 +185,9 @@ def test_a_step_leaves_no_garbage(layers: Layers) -> None:
 def test_gradients_do_not_depend_on_the_number_of_threads(layers: Layers) -> None:
     results = []
     for threads in (1, 3):
-        network = VAE(16, seed=4)
+        network = build()
         with open_lanes(threads) as lanes:
-            results.append(outcome(FastVAE(network, layers, lanes), network, 22))
+            results.append(outcome(fast(network, layers, lanes), network, 22))
     (one, one_gradients), (three, three_gradients) = results
     for a, b in zip(one, three, strict=True):
         assert torch.equal(a, b)
@@ -173,18 +196,43 @@ def test_gradients_do_not_depend_on_the_number_of_threads(layers: Layers) -> Non
 
 
 @pytest.mark.parametrize("n", [1, 9, 20])
-def test_inference_equals_the_textbook(n: int) -> None:
-    network, reference = VAE(16, seed=4), VAE(16, seed=4)
-    with torch.inference_mode():
-        for name in ("winograd-float32", "columns-bfloat16", "subpixel-bfloat16"):
-            fast = prepare(network, name)  # type: ignore[arg-type]
-            tolerance = 1e-5 if name == "winograd-float32" else 0.03
-            for part, expected in zip(
-                fast.encode(frames(n)), reference.encode(as_images(frames(n))), strict=True
-            ):
-                assert distance(part, expected) < tolerance
-            z = noise(n, 16)
-            assert distance(fast.decode(z), reference.decode(z)) < tolerance
+@pytest.mark.parametrize(
+    ("name", "tolerance"),
+    [("textbook", 1e-6), ("winograd-float32", 1e-5), ("columns-bfloat16", 0.03)],
+)
+@torch.inference_mode()
+def test_inference_equals_the_textbook(name: str, tolerance: float, n: int) -> None:
+    reference, network = build(), build()
+    model = open_inference(network, choose("V", network.shapes, wish=name))
+    expected = reference.encode(as_images(frames(n)))
+    for part, one in zip(model.encode(frames(n)), expected, strict=True):
+        assert distance(part, one) < tolerance
+    z = noise(n, 16)
+    assert distance(model.decode(z), reference.decode(z)) < tolerance
+
+
+@pytest.mark.parametrize("name", ["winograd-float32", "columns-bfloat16"])
+@torch.inference_mode()
+def test_latents_of_two_devices_differ_by_less_than_is_stated(name: str) -> None:
+    data, reference = frames(60), like_trained(frames(60))
+    mu, logvar = reference.encode(as_images(data))
+    assert mu.std(0).mean() == pytest.approx(1, abs=0.01)
+    choice = choose("V", reference.shapes, wish=name)
+    found = open_inference(copy.deepcopy(reference), choice).encode(data)
+    away = torch.stack([(found[0] - mu) / torch.exp(logvar / 2), found[1] - logvar])
+    distances = away.square().mean((1, 2)).sqrt()
+    assert distances.max() < DIFFERENCES[choice.precision]
+    assert distances.min() > DIFFERENCES[choice.precision] / 1000  # the bound says something
+
+
+def like_trained(data: torch.Tensor) -> VAE:
+    """Over ``data`` each mu has SD 1, each logvar 0.5 and mean 2 · ln(0.5), as after training."""
+    network = build()
+    for head, spread, mean in ((network.heads.mu, 1.0, 0.0), (network.heads.logvar, 0.5, -1.39)):
+        found = head(network.encoder(as_images(data)))
+        head.weight *= spread / found.std(0)[:, None]
+        head.bias += mean - head(network.encoder(as_images(data))).mean(0)
+    return network
 
 
 @pytest.mark.parametrize("value", [0, 255])
@@ -193,10 +241,10 @@ def test_inference_equals_the_textbook(n: int) -> None:
 def test_extreme_inputs_give_finite_losses_and_gradients(
     layers: Layers, scale: float, value: int
 ) -> None:
-    network = VAE(16, seed=4)
+    network = build()
     data = torch.full((3, 64, 64, 3), value, dtype=torch.uint8)
     with open_lanes(1) as lanes:
-        found = FastVAE(network, layers, lanes)(data, scale * noise(3, 16))
+        found = fast(network, layers, lanes)(data, scale * noise(3, 16))
         loss = vae_loss(as_images(data), *found, 0.5).total
         loss.backward()
     assert torch.isfinite(loss)

@@ -20,7 +20,7 @@ from world_models.tracking.run import Tracker
 from world_models.vision.encode_parameters import EncodeParameters
 from world_models.vision.encoding import LatentStatistics, encode_episodes
 from world_models.vision.model import Vision
-from world_models.vision.network import VAE
+from world_models.vision.network import PAPER_CHANNELS, VAE
 from world_models.vision.parameters import VAEParameters
 
 
@@ -87,7 +87,7 @@ def check_latents(root: Path) -> None:
 def test_encoding_does_not_depend_on_threads(
     make_data: Callable[[list[int]], EpisodeReader],
 ) -> None:
-    vision, reader = Vision(VAE(8, seed=1)), make_data([30, 5, 21, 17])
+    vision, reader = Vision(VAE(8, PAPER_CHANNELS, seed=1)), make_data([30, 5, 21, 17])
     one, three = (list(encode_episodes(vision, reader, 16, threads)) for threads in (1, 3))
     assert [len(part.mu) for part in one] == [30, 5, 21, 17]
     for a, b in zip(one, three, strict=True):
@@ -98,7 +98,7 @@ def test_encoding_does_not_depend_on_threads(
 def test_statistics_equal_numpy_over_all_frames(
     make_data: Callable[[list[int]], EpisodeReader],
 ) -> None:
-    vision, reader = Vision(VAE(8, seed=1)), make_data([30, 5, 21])
+    vision, reader = Vision(VAE(8, PAPER_CHANNELS, seed=1)), make_data([30, 5, 21])
     statistics, parts = LatentStatistics(8), list(encode_episodes(vision, reader, 16, 1))
     for part in parts:
         statistics.add(part)

@@ -10,7 +10,7 @@ import torch
 from world_models.devices import DeviceSettings
 from world_models.storage.episodes import EpisodeReader
 from world_models.vision.data import FrameStream, as_batch, spread_frames
-from world_models.vision.network import VAE
+from world_models.vision.network import PAPER_CHANNELS, VAE
 from world_models.vision.parameters import VAEParameters
 from world_models.vision.training import Row, learning_rate, train
 
@@ -89,15 +89,14 @@ def test_two_processes_train_as_one_does(
     make_data: Make, tmp_path: Path, parameters: VAEParameters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # In float32 everywhere: rounding to bfloat16 would hide a small mistake.
-    target = "world_models.vision.training.training_formulation"
-    monkeypatch.setattr(target, lambda _devices: "winograd-float32")
+    monkeypatch.setenv("WORLD_MODELS_FORMULATION", "winograd-float32")
     reader = make_data([40] * 5)
     one, _ = run(reader, tmp_path / "one", parameters)
     spread = DeviceSettings(accelerator="cpu", devices=2, strategy="ddp_spawn")
     two, history = run(reader, tmp_path / "two", parameters, spread)
     assert history[-1]["step"] == parameters.steps
     # Adam turns rounding into steps where a gradient is all but zero: compare what has moved.
-    start = VAE(parameters.z_size, parameters.seed)
+    start = VAE(parameters.z_size, PAPER_CHANNELS, parameters.seed)
     trained = [dict(network.named_parameters()) for network in (start, one, two)]
     for name, before in trained[0].items():
         moved = (trained[1][name] - before).norm()

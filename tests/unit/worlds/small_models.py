@@ -6,14 +6,14 @@ import torch
 from world_models.memory.model import Initial, Memory
 from world_models.memory.network import MDNRNN, Sizes
 from world_models.vision.model import Vision
-from world_models.vision.network import VAE
+from world_models.vision.network import PAPER_CHANNELS, VAE
 
 Z, H = 8, 16
 
 
 def make_vae():
     torch.manual_seed(1)
-    return VAE(Z)
+    return VAE(Z, PAPER_CHANNELS)
 
 
 def make_mdnrnn(restart=False):

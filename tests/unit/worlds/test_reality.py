@@ -8,12 +8,11 @@ from world_models.envs.carracing.simulator import CarRacing
 from world_models.envs.carracing.specification import SPECIFICATION
 from world_models.envs.vector import Lockstep
 from world_models.seeding import stream
-from world_models.vision.capability import formulation
 from world_models.worlds.episodes import play
 from world_models.worlds.reality import NOISE_BLOCK, Reality
 
 SEEDS = [11, 12, 13]
-TOLERANCE = 2e-4 if formulation() == "winograd-float32" else 1e-2
+TOLERANCE = {"float32": 2e-4, "bfloat16": 1e-2}[make_codec().choice.precision]
 """Of z and h against the textbook's float32: what V's formulation on this machine promises."""
 
 

@@ -1,46 +1,37 @@
 """V's formulations for inference: no gradients, operands made once, the calling thread only."""
 
-from typing import Protocol
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from world_models.fast.vision import columns, winograd
 from world_models.fast.vision.layers import Layer, Layers, channels_last
-from world_models.fast.vision.subpixel import SubpixelVAE
-from world_models.vision.capability import Formulation
-from world_models.vision.network import VAE
+from world_models.fast.vision.named import CONVS, DECONVS, layers_of
 
 BLOCK = 16
 """Frames that go through the outer layers together, so that what is between them stays cached."""
 
 
-class Inference(Protocol):
-    """What a vision needs."""
-
-    def encode(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """Frames uint8 (n, 64, 64, 3) to (mu, logvar), float32 (n, Z)."""
-
-    def decode(self, z: Tensor) -> Tensor:
-        """Map z float32 (n, Z) to images float32 (n, 3, 64, 64) in 0–1."""
-
-
 class LayeredInference:
-    """A formulation of :mod:`world_models.fast.vision.layers`, layer after layer over blocks."""
+    """A formulation of :mod:`world_models.fast.vision.layers`, layer after layer over blocks.
 
-    def __init__(self, network: VAE, layers: Layers) -> None:
-        encoder, decoder = network.encoder, network.decoder
-        convs = (encoder.conv1, encoder.conv2, encoder.conv3, encoder.conv4)
-        deconvs = (decoder.deconv2, decoder.deconv3, decoder.deconv4)
-        self._encoder = [_Prepared(a, b) for a, b in zip(layers.encoder, convs, strict=True)]
-        self._decoder = [_Prepared(a, b) for a, b in zip(layers.decoder, deconvs, strict=True)]
-        self._network, self._dtype = network, layers.dtype
-        assert decoder.deconv1.bias is not None
-        self._first = channels_last(decoder.deconv1.weight).flatten(1).to(layers.dtype)
-        self._first_bias = decoder.deconv1.bias.to(layers.dtype).repeat(25)
+    Args:
+        weights: the textbook network's parameters by name, float32, on the CPU, those of
+            convolutions in channels-last order; they must not change from here on.
+        layers: the formulation.
+    """
+
+    def __init__(self, weights: Mapping[str, Tensor], layers: Layers) -> None:
+        self._encoder = _prepare(layers.encoder, weights, CONVS)
+        self._decoder = _prepare(layers.decoder, weights, DECONVS)
+        self._weights, self._dtype = weights, layers.dtype
+        first = channels_last(weights["decoder.deconv1.weight"])
+        self._first = first.flatten(1).to(layers.dtype)
+        self._first_bias = weights["decoder.deconv1.bias"].to(layers.dtype).repeat(25)
 
     def encode(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """As :meth:`Inference.encode`."""
+        """Map frames uint8 (n, 64, 64, 3), 0–255, to (mu, logvar), float32 (n, Z) each."""
         outer, last = self._encoder[:3], self._encoder[3]
         features = torch.empty(len(frames), 6, 6, 128, dtype=self._dtype)
         for start in range(0, len(frames), BLOCK):
@@ -49,12 +40,12 @@ class LayeredInference:
                 y = layer(y)
             features[start : start + BLOCK] = y
         # The last convolution's weights are the largest: it takes all frames at once.
-        mu, logvar = self._network.heads(last(features).flatten(1).float())
-        return mu, logvar
+        y = last(features).flatten(1).float()
+        return self._linear("heads.mu", y), self._linear("heads.logvar", y)
 
     def decode(self, z: Tensor) -> Tensor:
-        """As :meth:`Inference.decode`."""
-        linear = self._network.decoder.linear(z).to(self._dtype)
+        """Map z float32 (n, Z) to images float32 (n, 3, 64, 64) in 0–1."""
+        linear = self._linear("decoder.linear", z).to(self._dtype)
         first = torch.addmm(self._first_bias, linear, self._first).relu_().view(len(z), 5, 5, -1)
         images = torch.empty(len(z), 64, 64, 3)
         for start in range(0, len(z), BLOCK):
@@ -64,14 +55,16 @@ class LayeredInference:
             images[start : start + BLOCK] = y
         return images.sigmoid_().permute(0, 3, 1, 2)
 
+    def _linear(self, name: str, x: Tensor) -> Tensor:
+        return functional.linear(x, self._weights[f"{name}.weight"], self._weights[f"{name}.bias"])
+
 
 class _Prepared:
     """One layer with its operand, over a block in the layer's own smaller blocks."""
 
-    def __init__(self, layer: Layer, module: torch.nn.Conv2d | torch.nn.ConvTranspose2d) -> None:
-        assert module.bias is not None
-        self._layer, self._bias = layer, module.bias.detach()
-        self._operand = layer.operand(module.weight)
+    def __init__(self, layer: Layer, weight: Tensor, bias: Tensor) -> None:
+        self._layer, self._bias = layer, bias.detach()
+        self._operand = layer.operand(weight)
 
     def __call__(self, x: Tensor) -> Tensor:
         y = torch.empty(self._layer.output_shape(x), dtype=self._layer.dtype)
@@ -81,14 +74,15 @@ class _Prepared:
         return y
 
 
-def layers(formulation: Formulation) -> Layers:
-    """The layers of a CPU's formulation."""
-    return columns.LAYERS if formulation == "columns-bfloat16" else winograd.LAYERS
+def _prepare(
+    layers: tuple[Layer, ...], weights: Mapping[str, Tensor], names: tuple[str, ...]
+) -> list[_Prepared]:
+    return [
+        _Prepared(layer, weights[f"{name}.weight"], weights[f"{name}.bias"])
+        for layer, name in zip(layers, names, strict=True)
+    ]
 
 
-def prepare(network: VAE, formulation: Formulation) -> Inference:
-    """Make ``network`` ready for inference; its parameters must not change from here on."""
-    network.eval().requires_grad_(requires_grad=False)
-    if formulation == "subpixel-bfloat16":
-        return SubpixelVAE(network, autocast=True)
-    return LayeredInference(network.channels_last(), layers(formulation))
+def open_inference(formulation: str, weights: Mapping[str, Tensor]) -> LayeredInference:
+    """Make the weights ready for inference, as :class:`LayeredInference` takes them."""
+    return LayeredInference(weights, layers_of(formulation))

@@ -1,26 +1,28 @@
 """V at the speed of a CPU: the textbook's function, each layer in the form that suits the machine.
 
-Without bfloat16 units the layers are those of ``winograd.py`` (float32, fewer
-products), with them those of ``columns.py`` (bfloat16, plain GEMMs). In both
-the first transposed convolution is a linear layer, since its input is one pixel. What is before
-and after the convolutions stays in float32. Measurements stand in docs/performance.md.
+Without bfloat16 units the layers are those of ``winograd.py`` (float32, fewer products), with them
+those of ``columns.py`` (bfloat16, plain GEMMs). In both the first transposed convolution is a
+linear layer, since its input is one pixel. What is before and after the convolutions stays in
+float32. Measurements stand in docs/performance.md.
 
 A batch is cut into ``LANES`` parts, each summed on its own and the sums added in order: the result
 is the same, bit for bit, on one thread or many.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd import Function
+from torch.nn import functional
 
-from world_models.fast.lanes import Lanes
+from world_models.fast.allocator import keep_memory
+from world_models.fast.lanes import Lanes, open_lanes
 from world_models.fast.vision.layers import Layer, Layers, Sum, channels_last
-from world_models.vision.network import VAE
+from world_models.fast.vision.named import CONVS, DECONVS, layers_of
 
-Module = nn.Conv2d | nn.ConvTranspose2d
 LANES = 4
 """Parts of a batch: a constant, for sums that do not depend on the number of threads."""
 
@@ -95,7 +97,8 @@ def _blocks(count: int, lane: int, block: int) -> Iterator[slice]:
 class _FirstDeconv(Function):
     """The transposed convolution of one pixel, a linear layer with ReLU: (n, 1024) → (n, 5, 5, O).
 
-    The lanes part its columns, and its inputs on the way back, so that no sum is parted.
+    Each lane computes some of the columns; on the way back, the gradients of some of the inputs.
+    So each sum is made by one lane alone, and does not depend on the number of threads.
     """
 
     @staticmethod
@@ -139,44 +142,61 @@ class _FirstDeconv(Function):
         return dx.float(), dweight, dbias, None, None
 
 
-def _chain(x: Tensor, layers: tuple[Layer, ...], modules: list[Module], lanes: Lanes) -> Tensor:
-    parameters = [p for module in modules for p in (module.weight, module.bias)]
-    y: Tensor = _Chain.apply(x, layers, lanes, *parameters)  # type: ignore[no-untyped-call]
-    return y
-
-
-def _first_deconv(x: Tensor, module: Module, dtype: torch.dtype, lanes: Lanes) -> Tensor:
-    y: Tensor = _FirstDeconv.apply(x, module.weight, module.bias, dtype, lanes)  # type: ignore[no-untyped-call]
-    return y
-
-
 class FastVAE:
-    """A formulation in layers over a textbook network, whose parameters it reads at every call.
+    """A formulation in layers over the textbook network's weights, which it reads at every call.
 
-    The network's weights are brought into channels-last order, which changes no value.
+    Args:
+        weights: the textbook network's parameters by name, float32, on the CPU, those of
+            convolutions in channels-last order. Gradients flow into them.
+        layers: the formulation.
+        lanes: the threads.
     """
 
-    def __init__(self, network: VAE, layers: Layers, lanes: Lanes) -> None:
-        self._network, self._layers = network.channels_last(), layers
-        self._lanes = lanes
+    def __init__(self, weights: Mapping[str, Tensor], layers: Layers, lanes: Lanes) -> None:
+        self._weights, self._layers, self._lanes = weights, layers, lanes
 
     def encode(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Frames uint8 (n, 64, 64, 3), 0–255, to (mu, logvar), (n, Z); differentiable."""
-        encoder = self._network.encoder
-        convs: list[Module] = [encoder.conv1, encoder.conv2, encoder.conv3, encoder.conv4]
-        y = _chain(frames, self._layers.encoder, convs, self._lanes)
-        mu, logvar = self._network.heads(y.flatten(1).float())
-        return mu, logvar
+        y = self._chain(frames, self._layers.encoder, CONVS).flatten(1).float()
+        return self._linear("heads.mu", y), self._linear("heads.logvar", y)
 
     def decode(self, z: Tensor) -> Tensor:
         """Map z (n, Z) to images float32 (n, 3, 64, 64) in 0–1, channels-last; differentiable."""
-        decoder = self._network.decoder
-        y = _first_deconv(decoder.linear(z), decoder.deconv1, self._layers.dtype, self._lanes)
-        deconvs: list[Module] = [decoder.deconv2, decoder.deconv3, decoder.deconv4]
-        y = _chain(y, self._layers.decoder, deconvs, self._lanes)
+        x, dtype = self._linear("decoder.linear", z), self._layers.dtype
+        first: Tensor = _FirstDeconv.apply(  # type: ignore[no-untyped-call]
+            x, *self._of("decoder.deconv1"), dtype, self._lanes
+        )
+        y = self._chain(first, self._layers.decoder, DECONVS)
         return torch.sigmoid(y).permute(0, 3, 1, 2)
 
     def __call__(self, frames: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Reconstruction (n, 3, 64, 64), mu and logvar (n, Z), as the textbook's ``forward``."""
         mu, logvar = self.encode(frames)
         return self.decode(mu + torch.exp(logvar / 2) * noise), mu, logvar
+
+    def _of(self, name: str) -> tuple[Tensor, Tensor]:
+        return self._weights[f"{name}.weight"], self._weights[f"{name}.bias"]
+
+    def _linear(self, name: str, x: Tensor) -> Tensor:
+        return functional.linear(x, *self._of(name))
+
+    def _chain(self, x: Tensor, layers: tuple[Layer, ...], names: tuple[str, ...]) -> Tensor:
+        parameters = [parameter for name in names for parameter in self._of(name)]
+        y: Tensor = _Chain.apply(x, layers, self._lanes, *parameters)  # type: ignore[no-untyped-call]
+        return y
+
+
+@contextmanager
+def open_training(
+    formulation: str, weights: Mapping[str, Tensor], threads: int
+) -> Iterator[FastVAE]:
+    """V for training in this process, on threads that live as long as the block.
+
+    Args:
+        formulation: a name that :mod:`world_models.fast.door` lists for V.
+        weights: see :class:`FastVAE`.
+        threads: how many to use; the result does not depend on it.
+    """
+    keep_memory()
+    with open_lanes(threads) as lanes:
+        yield FastVAE(weights, layers_of(formulation), lanes)
