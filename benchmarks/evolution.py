@@ -14,22 +14,21 @@ import numpy as np
 import torch
 from gymnasium.envs.box2d import car_racing
 
-from world_models.controller.policy import ControllerSpec, Sizes, count, policies
+from world_models.controller.policy import ControllerSpec, count, policies
 from world_models.engine.api import Engine, Task
 from world_models.engine.processes import ProcessEngine
 from world_models.engine.settings import EngineSettings, usable_cores
 from world_models.envs.carracing.simulator import CarRacing
 from world_models.envs.carracing.specification import SPECIFICATION
 from world_models.memory.model import Initial, Memory
-from world_models.memory.network import MDNRNN
-from world_models.memory.network import Sizes as MemorySizes
+from world_models.memory.network import MDNRNN, Sizes
 from world_models.vision.model import Vision
 from world_models.vision.network import PAPER_CHANNELS, VAE
 from world_models.worlds import arena
 from world_models.worlds.arena import ArenaPlan, Bout
 from world_models.worlds.build import RealityPlan
 
-SPEC, SIZES = ControllerSpec("zh", 0, SPECIFICATION.bias), Sizes(32, 256, 3)
+SPEC = ControllerSpec("zh", 32 + 256, 0, 3, SPECIFICATION.bias)
 SQUASH = SPECIFICATION.actions.squash
 BATCH, STEPS, ROUNDS = 32, 250, 4
 
@@ -37,7 +36,7 @@ BATCH, STEPS, ROUNDS = 32, 250, 4
 def networks() -> tuple[VAE, MDNRNN]:
     """The paper's V and M, untrained: speed does not depend on weights."""
     torch.manual_seed(0)
-    return VAE(32, PAPER_CHANNELS), MDNRNN(MemorySizes(32, 3, 256, 5, False, False, False))
+    return VAE(32, PAPER_CHANNELS), MDNRNN(Sizes(32, 3, 256, 5, False, False, False))
 
 
 def actions(steps: int, seed: int) -> np.ndarray:
@@ -76,7 +75,7 @@ def plain(state: None, seed: int) -> tuple[int, float]:
     env, (vae, _) = CarRacing("genuine"), networks()
     vae.eval()
     cell = torch.nn.LSTMCell(35, 256)
-    act = policies(SPEC, SIZES, np.zeros(count(SPEC, SIZES)), SQUASH)
+    act = policies(SPEC, np.zeros(count(SPEC)), SQUASH)
     steps = STEPS // 2
     start = time.process_time()
     frame, _ = env.reset(seed=seed)
@@ -108,7 +107,7 @@ def ours(state: Any, seed: int) -> tuple[int, float]:
 
 def bout(seed: int, steps: int, batch: int = BATCH) -> Bout:
     """Candidates near 0 on a shared seed: all drive for all steps."""
-    theta = np.random.default_rng(seed).normal(0, 0.01, (batch, count(SPEC, SIZES)))
+    theta = np.random.default_rng(seed).normal(0, 0.01, (batch, count(SPEC)))
     theta[:, -2] = -0.9  # the gas's bias: some 0.14, as in actions()
     return Bout(theta.astype(np.float32), np.full(batch, 1000 + seed), None, steps)
 
@@ -116,10 +115,10 @@ def bout(seed: int, steps: int, batch: int = BATCH) -> Bout:
 def arena_plan(batch: int = BATCH) -> ArenaPlan:
     """CarRacing, drawn fast, with V, M and C, ``batch`` episodes in lockstep."""
     vae, rnn = networks()
-    first = np.zeros((1, SIZES.z), np.float32)
+    first = np.zeros((1, 32), np.float32)
     weights = Memory(rnn, Initial(first, first)).payload()
     world = RealityPlan("carracing", "fast", batch, "zh", "sample", Vision(vae).payload(), weights)
-    return ArenaPlan(world, SPEC, SIZES, SQUASH)
+    return ArenaPlan(world, SPEC, SQUASH)
 
 
 def memory(state: Any, unit: int) -> float:

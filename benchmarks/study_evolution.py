@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from world_models.controller.policy import ControllerSpec, Sizes, count
+from world_models.controller.policy import ControllerSpec, count
 from world_models.engine.api import Task
 from world_models.engine.settings import EngineSettings, open_engine
 from world_models.envs.carracing.specification import SPECIFICATION
@@ -94,12 +94,12 @@ class Run:
 def run(models: Models, unit: Run) -> list[dict[str, Any]]:
     """One evolution on one core; a row for each validation."""
     s = unit.setting
-    spec = ControllerSpec(s.features, s.hidden, SPECIFICATION.bias)
-    sizes = Sizes(models.vae[1]["z_size"], models.mdnrnn[1]["hidden_size"], 3)
+    inputs = Memory.from_arrays(*models.mdnrnn).feature_size(s.features)
+    spec = ControllerSpec(s.features, inputs, s.hidden, 3, SPECIFICATION.bias)
     world = RealityPlan("carracing", "fast", BATCH, s.features, s.latent, models.vae, models.mdnrnn)
-    state = arena.setup(ArenaPlan(world, spec, sizes, SPECIFICATION.actions.squash))
+    state = arena.setup(ArenaPlan(world, spec, SPECIFICATION.actions.squash))
     strategy = CMAES(
-        np.zeros(count(spec, sizes)),
+        np.zeros(count(spec)),
         sigma=s.sigma,
         population=s.population,
         variant=s.variant,

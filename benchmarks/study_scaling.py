@@ -15,7 +15,7 @@ from heapq import heapify, heapreplace
 
 import numpy as np
 
-from benchmarks.evolution import SIZES, SPEC, arena_plan, bout
+from benchmarks.evolution import SPEC, arena_plan, bout
 from world_models.controller.policy import count
 from world_models.engine.api import Task
 from world_models.engine.processes import ProcessEngine
@@ -83,7 +83,7 @@ def _nothing(_state: int, unit: Bout) -> int:
 def measure_cma(variant: Variant) -> float:
     """Seconds of a generation's ask and tell."""
     strategy = CMAES(
-        np.zeros(count(SPEC, SIZES)), sigma=0.1, population=POPULATION, variant=variant, seed=1
+        np.zeros(count(SPEC)), sigma=0.1, population=POPULATION, variant=variant, seed=1
     )
     rng, start, rounds = np.random.default_rng(0), time.perf_counter(), 30
     for _ in range(rounds):

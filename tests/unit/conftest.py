@@ -8,7 +8,6 @@ import torch
 
 from world_models.controller.model import Controller
 from world_models.controller.policy import ControllerSpec, count
-from world_models.controller.policy import Sizes as ControllerSizes
 from world_models.memory import model as memory_model
 from world_models.memory.network import MDNRNN, Sizes
 from world_models.storage import artifact, tensors
@@ -41,9 +40,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tensors.save(draft / memory_model.WEIGHTS, memory_model.state_arrays(MDNRNN(sizes)))
         first = {name: random.normal(size=(3, 4)).astype(np.float32) for name in ("mu", "logvar")}
         tensors.save(draft / memory_model.INITIAL, first)
-    spec, shape = ControllerSpec("zch", 0, bias=False), ControllerSizes(4, 8, 1)
-    theta = random.normal(size=count(spec, shape)).astype(np.float32)
-    controller = Controller(spec, shape, theta)
+    spec = ControllerSpec("zch", 20, 0, 1, bias=False)
+    theta = random.normal(size=count(spec)).astype(np.float32)
+    controller = Controller(spec, theta)
     with _create(folder / "controller", "controller", controller.payload()[1]) as draft:
         controller.save(draft)
     return folder

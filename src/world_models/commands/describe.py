@@ -4,13 +4,12 @@ import json
 from argparse import Namespace
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
-from world_models.controller.policy import ControllerSpec, count, feature_size, layer_sizes
-from world_models.controller.policy import Sizes as ControllerSizes
+from world_models.controller.policy import ControllerSpec, count, layer_sizes
 from world_models.envs import catalogue
 from world_models.errors import ParameterError
 from world_models.memory.network import MDNRNN, Sizes
@@ -22,7 +21,7 @@ class Shape(NamedTuple):
     """What fixes the three networks' shapes."""
 
     memory: Sizes
-    features: Literal["z", "zh", "zch"]
+    features: str
     hidden: int
     channels: tuple[int, ...]
 
@@ -99,19 +98,18 @@ def _memory_parts(m: MDNRNN) -> dict[str, dict[str, list[int]]]:
 
 
 def _controller(environment: str, shape: Shape) -> dict[str, Any]:
+    m, features = shape.memory, shape.features
+    inputs = m.feature_size(features)
     bias = catalogue.specification(environment).bias
-    spec = ControllerSpec(shape.features, shape.hidden, bias)
-    hidden = 0 if shape.features == "z" else shape.memory.hidden_size
-    sizes = ControllerSizes(shape.memory.z_size, hidden, _actions(environment))
+    spec = ControllerSpec(features, inputs, shape.hidden, m.action_size, bias)
     tensors: dict[str, list[int]] = {}
-    for number, (inputs, outputs) in enumerate(layer_sizes(spec, sizes), start=1):
-        tensors[f"layer{number}.weight"] = [outputs, inputs]
+    for number, (columns, outputs) in enumerate(layer_sizes(spec), start=1):
+        tensors[f"layer{number}.weight"] = [outputs, columns]
         if spec.bias:
             tensors[f"layer{number}.bias"] = [outputs]
     net = _network({"policy": tensors})
-    assert net["parameters"] == count(spec, sizes)
-    seen = {"z": "z", "zh": "z, h", "zch": "z, c, h"}[shape.features]
-    return net | {"features": f"[{seen}]", "inputs": feature_size(shape.features, sizes)}
+    assert net["parameters"] == count(spec)
+    return net | {"features": f"[{', '.join(features)}]", "inputs": inputs}
 
 
 def _network(parts: Mapping[str, Mapping[str, list[int]]]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from world_models.controller.policy import ControllerSpec, Policies, Sizes, Squash, policies
+from world_models.controller.policy import ControllerSpec, Policies, Squash, policies
 from world_models.errors import InputError
 from world_models.storage import artifact, tensors
 
@@ -21,13 +21,11 @@ class Controller:
     """One C with its shape.
 
     Attributes:
-        spec: what it sees and how it acts.
-        sizes: of z, h and the action it was trained with.
+        spec: what it sees, and its layers.
         theta: its parameters, float32 (P,).
     """
 
     spec: ControllerSpec
-    sizes: Sizes
     theta: NDArray[np.float32]
 
     @classmethod
@@ -49,36 +47,40 @@ class Controller:
         """
         try:
             spec = ControllerSpec(**details["spec"])
-            sizes = Sizes(**details["sizes"])
             theta = np.asarray(arrays["theta"], np.float32)
         except (KeyError, TypeError) as error:
             raise InputError(
                 f"This is no controller: its card or weights lack {error}. "
                 "Evolve it again (the stage evolve)."
             ) from None
-        return cls(spec, sizes, theta)
+        return cls(spec, theta)
 
     def payload(self) -> tuple[dict[str, NDArray[np.float32]], dict[str, Any]]:
         """Give what :meth:`from_arrays` takes: the weights, and the card's details."""
-        details = {"spec": asdict(self.spec), "sizes": self.sizes._asdict()}
-        return {"theta": self.theta}, details
+        return {"theta": self.theta}, {"spec": asdict(self.spec)}
 
     def save(self, folder: Path) -> None:
         """Write the weights into an artifact's folder; the details go to its card."""
         tensors.save(folder / WEIGHTS, {"theta": self.theta})
 
-    def check(self, sizes: Sizes) -> None:
+    def check(self, inputs: int, outputs: int) -> None:
         """Make sure that C fits a V and an M.
 
+        Args:
+            inputs: numbers that its features have with this V and M.
+            outputs: numbers of an action.
+
         Raises:
-            InputError: it was trained with other sizes of z, h or the action.
+            InputError: it was evolved with others.
         """
-        if self.sizes != sizes:
+        own, found = (self.spec.inputs, self.spec.outputs), (inputs, outputs)
+        if own != found:
             raise InputError(
-                f"The controller was trained with {self.sizes}, but V and M have {sizes}: "
-                "evolve it again with the present V and M (the stage evolve)."
+                f"The controller sees {self.spec.features} as {own[0]} numbers and gives {own[1]}, "
+                f"but with this V and M these are {found[0]} and {found[1]}: evolve it again (the "
+                "stage evolve)."
             )
 
     def policy(self, squash: Squash) -> Policies:
         """C as a function of features (m, F) to actions (m, A); see :func:`policies`."""
-        return policies(self.spec, self.sizes, self.theta, squash)
+        return policies(self.spec, self.theta, squash)

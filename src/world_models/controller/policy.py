@@ -1,11 +1,10 @@
 """C's maths: one flat vector is one policy, and many policies act at once (App. A.3).
 
-C has no state of its own: what it remembers is M's h, which the world hands to it as a feature.
+C has no state of its own: the features that it sees hold what M remembers.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,71 +12,52 @@ from numpy.typing import NDArray
 from world_models.errors import ParameterError
 
 FloatArray = NDArray[np.float32]
-
-Features = Literal["z", "zh", "zch"]
-"""What C sees: z; z and M's hidden state h; z, M's cell state c and h (Doom, in this order)."""
-
 Squash = Callable[[FloatArray], FloatArray]
 """Outputs of C to actions, float32 (..., A); which one, the environment's specification says."""
 
 
-class Sizes(NamedTuple):
-    """Dimensions that travel with V's and M's artifacts."""
-
-    z: int
-    h: int
-    """M's hidden size; its cell state c is as large. 0 where there is no M."""
-    action: int
-
-
 @dataclass(frozen=True)
 class ControllerSpec:
-    """Shape of C. A spec and :class:`Sizes` fix the length of the parameter vector theta.
+    """Shape of C: it fixes the length of the parameter vector theta.
 
     Attributes:
-        features: what C sees.
+        features: names of what C sees, in order, such as ``zh``. M knows what they mean.
+        inputs: numbers that C sees.
         hidden: units of the hidden tanh layer; 0 for the paper's linear C.
+        outputs: numbers that C gives.
         bias: whether the layers have biases; the paper's Doom controller has none.
     """
 
-    features: Features
+    features: str
+    inputs: int
     hidden: int
+    outputs: int
     bias: bool
 
     def __post_init__(self) -> None:
         """Refuse a spec that no network can have.
 
         Raises:
-            ParameterError: unknown features, or a negative number of hidden units.
+            ParameterError: no inputs or outputs, or a negative number of hidden units.
         """
-        if self.features not in get_args(Features):
-            known = ", ".join(get_args(Features))
-            raise ParameterError(f"features = {self.features!r}: the controller knows {known}.")
         if self.hidden < 0:
             raise ParameterError(f"hidden = {self.hidden}: give 0 (linear) or more units.")
-
-    @property
-    def needs_memory(self) -> bool:
-        """Whether C sees M's state; without it M need not run in reality."""
-        return self.features != "z"
-
-
-def feature_size(features: Features, sizes: Sizes) -> int:
-    """Length of one feature vector."""
-    return sizes.z + sizes.h * (len(features) - 1)
+        if self.inputs < 1 or self.outputs < 1:
+            raise ParameterError(
+                f"inputs = {self.inputs}, outputs = {self.outputs}: C needs at least 1 of each."
+            )
 
 
-def layer_sizes(spec: ControllerSpec, sizes: Sizes) -> list[tuple[int, int]]:
+def layer_sizes(spec: ControllerSpec) -> list[tuple[int, int]]:
     """(inputs, outputs) of each layer."""
-    inputs = feature_size(spec.features, sizes)
     if spec.hidden == 0:
-        return [(inputs, sizes.action)]
-    return [(inputs, spec.hidden), (spec.hidden, sizes.action)]
+        return [(spec.inputs, spec.outputs)]
+    return [(spec.inputs, spec.hidden), (spec.hidden, spec.outputs)]
 
 
-def count(spec: ControllerSpec, sizes: Sizes) -> int:
+def count(spec: ControllerSpec) -> int:
     """Length P of theta: 867 for the paper's controller of the car, 1,088 for Doom's."""
-    return sum((n + spec.bias) * m for n, m in layer_sizes(spec, sizes))
+    return sum((n + spec.bias) * m for n, m in layer_sizes(spec))
 
 
 @dataclass(frozen=True)
@@ -111,29 +91,25 @@ class Policies:
         return self.squash(x.reshape(len(features), -1))
 
 
-def policies(
-    spec: ControllerSpec, sizes: Sizes, theta: NDArray[np.floating], squash: Squash
-) -> Policies:
+def policies(spec: ControllerSpec, theta: NDArray[np.floating], squash: Squash) -> Policies:
     """Unpack parameter vectors.
 
     Args:
         spec: shape of C.
-        sizes: dimensions of z, h and the action.
         theta: float (k, P), or (P,) for one policy.
         squash: outputs to actions, of the environment's specification.
 
     Raises:
-        ParameterError: P is not :func:`count` of spec and sizes.
+        ParameterError: P is not :func:`count` of the spec.
     """
     rows = np.atleast_2d(np.asarray(theta, dtype=np.float32))
-    if rows.shape[1] != count(spec, sizes):
+    if rows.shape[1] != count(spec):
         raise ParameterError(
-            f"the controller has {rows.shape[1]} parameters, but {spec.features} with "
-            f"{spec.hidden} hidden units and {sizes} needs {count(spec, sizes)}: "
+            f"the controller has {rows.shape[1]} parameters, but {spec} needs {count(spec)}: "
             "evolve it again with the present V and M."
         )
     weights, biases, at = [], [], 0
-    for n, m in layer_sizes(spec, sizes):
+    for n, m in layer_sizes(spec):
         weight = rows[:, at : at + n * m].reshape(-1, m, n).transpose(0, 2, 1)
         weights.append(np.ascontiguousarray(weight))
         at += n * m

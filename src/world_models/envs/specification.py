@@ -36,7 +36,7 @@ class PaperSizes:
     hidden: int
     mixtures: int
     restart: bool
-    features: Literal["z", "zh", "zch"]
+    features: str
 
 
 @dataclass(frozen=True)

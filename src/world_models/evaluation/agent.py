@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Literal, Self
 
 from world_models.controller.model import Controller
-from world_models.controller.policy import Sizes
 from world_models.engine.api import Task
 from world_models.envs import catalogue
 from world_models.evaluation import trials
@@ -13,7 +12,7 @@ from world_models.memory.model import Memory
 from world_models.vision.model import Vision
 from world_models.worlds import arena
 from world_models.worlds.arena import ArenaPlan
-from world_models.worlds.build import DreamPlan, Plan, RealityPlan
+from world_models.worlds.build import Parts, Plan
 
 
 @dataclass(frozen=True)
@@ -34,9 +33,9 @@ class Agent:
         """
         vision = Vision.load(vae, environment)
         memory = Memory.load(mdnrnn, environment)
-        memory.check(vision.z_size)
         mind = Controller.load(controller, environment)
-        mind.check(Sizes(vision.z_size, memory.parts["h"], memory.action_size))
+        memory.check(vision.z_size)
+        mind.check(memory.feature_size(mind.spec.features), memory.action_size)
         return cls(environment, vision, memory, mind)
 
     @property
@@ -51,31 +50,18 @@ class Agent:
         renderer: str = catalogue.GENUINE,
     ) -> Task:
         """Trials in the simulator, ``batch`` episodes in lockstep."""
-        return self._task(
-            RealityPlan(
-                environment=self.environment,
-                renderer=renderer,
-                num_envs=batch,
-                features=self.controller.spec.features,
-                latent=latent,
-                vae=self.vision.payload(),
-                mdnrnn=self.memory.payload(),
-            )
-        )
+        features = self.controller.spec.features
+        return self._task(self._parts.reality(features, latent, renderer, batch))
 
     def in_dream(self, batch: int, tau: float) -> Task:
         """Trials in M's dream at temperature ``tau``."""
-        return self._task(
-            DreamPlan(
-                num_envs=batch,
-                features=self.controller.spec.features,
-                tau=tau,
-                cap=catalogue.specification(self.environment).cap,
-                mdnrnn=self.memory.payload(),
-            )
-        )
+        return self._task(self._parts.dream(self.controller.spec.features, tau, batch))
+
+    @property
+    def _parts(self) -> Parts:
+        return Parts(self.environment, self.vision, self.memory)
 
     def _task(self, world: Plan) -> Task:
         squash = catalogue.specification(self.environment).actions.squash
-        plan = ArenaPlan(world, self.controller.spec, self.controller.sizes, squash)
+        plan = ArenaPlan(world, self.controller.spec, squash)
         return Task(arena.setup, plan, trials.work)

@@ -62,8 +62,8 @@ class _Recorder:
 
 def work(arena: Arena, trial: Trial) -> Played:
     """Play a trial; the state is made by :func:`world_models.worlds.arena.setup`."""
-    act = policies(arena.spec, arena.sizes, trial.theta, arena.squash)
-    recorder = _Recorder(trial.record, arena.sizes.z) if trial.record else None
+    act = policies(arena.spec, trial.theta, arena.squash)
+    recorder = _Recorder(trial.record, arena.world.z_size) if trial.record else None
     outcomes = play(arena.world, act, trial.seeds.tolist(), observe=recorder)
     shown = recorder.recordings(trial.seeds, outcomes.lengths) if recorder else []
     return Played(trial.seeds, outcomes, tuple(shown))

@@ -33,8 +33,11 @@ class EvolveParameters(Parameters):
         Field(gt=0, le=10, description="temperature of the dream; null in reality"),
     ]
     features: Annotated[
-        Literal["z", "zh", "zch"],
-        Field(description="what C sees: z, z and M's h, or z and M's c and h (Doom's)"),
+        str,
+        Field(
+            pattern="^z[a-z]*$",
+            description="what C sees: z, then letters of M's parts, as in zh or Doom's zch",
+        ),
     ]
     hidden: Annotated[
         int, Field(ge=0, le=4096, description="units of C's hidden tanh layer; 0 is linear")

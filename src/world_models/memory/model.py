@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from world_models.errors import InputError, ParameterError
+from world_models.errors import InputError
 from world_models.formulations import Choice, choose
 from world_models.memory.inference import Rows, Work, inference
 from world_models.memory.network import MDNRNN, Sizes
@@ -115,30 +115,12 @@ class Memory:
         return "zch" if self.sizes.restart and "c" in self.parts else "zh"
 
     def seen(self, features: str) -> tuple[str, ...]:
-        """Which parts C sees beside z, and in which order.
-
-        Args:
-            features: "z", then the letters of parts: "z", "zh", or "zch" in the paper's Doom.
-
-        Raises:
-            ParameterError: it does not begin with z, names a part twice, or one that M has not.
-        """
-        first, names = features[:1], tuple(features[1:])
-        if first != "z" or len(set(names)) < len(names):
-            raise ParameterError(
-                f"features = {features!r}: give z, then each of M's parts at most once, as in zh."
-            )
-        for name in names:
-            if name not in self.parts:
-                raise ParameterError(
-                    f"features = {features!r}: M ({self.sizes.cell}) has no part {name}; it has: "
-                    f"{', '.join(self.parts)}. Change evolve.features or mdnrnn.cell."
-                )
-        return names
+        """Which parts C sees beside z, and in which order; see :meth:`Sizes.seen`."""
+        return self.sizes.seen(features)
 
     def feature_size(self, features: str) -> int:
-        """How many numbers C sees: z and the parts that ``features`` names; see :meth:`seen`."""
-        return self.z_size + sum(self.parts[name] for name in self.seen(features))
+        """How many numbers C sees; see :meth:`Sizes.feature_size`."""
+        return self.sizes.feature_size(features)
 
     @classmethod
     def load(cls, folder: Path, environment: str | None = None) -> Self:

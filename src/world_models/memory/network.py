@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from world_models.errors import ParameterError
 from world_models.memory.cells import CELLS, Cell, Name, State
 
 
@@ -42,6 +43,32 @@ class Sizes(NamedTuple):
     def parts(self) -> dict[str, int]:
         """What M remembers from step to step, and how many numbers each part has."""
         return dict.fromkeys(CELLS[self.cell].parts, self.hidden_size)
+
+    def seen(self, features: str) -> tuple[str, ...]:
+        """Which parts C sees beside z, and in which order.
+
+        Args:
+            features: "z", then the letters of parts: "z", "zh", or "zch" in the paper's Doom.
+
+        Raises:
+            ParameterError: it does not begin with z, names a part twice, or one that M has not.
+        """
+        first, names = features[:1], tuple(features[1:])
+        if first != "z" or len(set(names)) < len(names):
+            raise ParameterError(
+                f"features = {features!r}: give z, then each of M's parts at most once, as in zh."
+            )
+        for name in names:
+            if name not in self.parts:
+                raise ParameterError(
+                    f"features = {features!r}: M ({self.cell}) has no part {name}; it has: "
+                    f"{', '.join(self.parts)}. Change evolve.features or mdnrnn.cell."
+                )
+        return names
+
+    def feature_size(self, features: str) -> int:
+        """How many numbers C sees: z and the parts that ``features`` names; see :meth:`seen`."""
+        return self.z_size + sum(self.parts[name] for name in self.seen(features))
 
 
 class Prediction(NamedTuple):

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from world_models.controller.model import Controller
-from world_models.controller.policy import ControllerSpec, Sizes, count
+from world_models.controller.policy import ControllerSpec, count
 from world_models.engine.settings import open_engine
 from world_models.envs import catalogue
 from world_models.evolution.history import Generation, History, table
@@ -21,7 +21,7 @@ from world_models.stages.command import Context, Input, Outputs, Stage, main
 from world_models.storage import artifact, atomic, tensors
 from world_models.vision.model import Vision
 from world_models.worlds.arena import ArenaPlan
-from world_models.worlds.build import DreamPlan, Plan, RealityPlan
+from world_models.worlds.build import Parts, Plan
 from world_models.worlds.fitness import Fitness, Rules
 
 HISTORY = "history.safetensors"
@@ -34,19 +34,23 @@ def run(
     """Evolve C, from where an interrupted or a shorter run ended."""
     vision = Vision.load(inputs["vae"].path, context.environment)
     memory = Memory.load(inputs["mdnrnn"].path, context.environment)
-    memory.check(vision.z_size)
-    environment = catalogue.specification(context.environment)
-    spec = ControllerSpec(parameters.features, parameters.hidden, environment.bias)
-    sizes = Sizes(vision.z_size, memory.parts["h"], memory.action_size)
-    world = _world_plan(parameters, context.environment, vision, memory)
-    plan = ArenaPlan(world, spec, sizes, environment.actions.squash)
+    about = catalogue.specification(context.environment)
+    world = _world_plan(parameters, Parts(context.environment, vision, memory))
+    spec = ControllerSpec(
+        features=parameters.features,
+        inputs=memory.feature_size(parameters.features),
+        hidden=parameters.hidden,
+        outputs=memory.action_size,
+        bias=about.bias,
+    )
+    plan = ArenaPlan(world, spec, about.actions.squash)
     stored = context.scratch.load(HISTORY)
     history = History.from_arrays(tensors.from_bytes(stored)) if stored else History()
-    evolution = _evolution(parameters, count(spec, sizes), history)
+    evolution = _evolution(parameters, count(spec), history)
     with open_engine(context.engine) as engine:
         fitness = Fitness(engine, plan, _rules(parameters))
         _generations(parameters, evolution, history, fitness, context)
-    _write(parameters, evolution, (spec, sizes), inputs, outputs, context)
+    _write(parameters, evolution, spec, inputs, outputs, context)
 
 
 def _evolution(parameters: EvolveParameters, size: int, history: History) -> Evolution:
@@ -71,29 +75,15 @@ def _rules(parameters: EvolveParameters) -> Rules:
     )
 
 
-def _world_plan(
-    parameters: EvolveParameters, environment: str, vision: Vision, memory: Memory
-) -> Plan:
-    if parameters.world == "dream":
-        assert parameters.tau is not None
-        return DreamPlan(
-            num_envs=parameters.batch,
-            features=parameters.features,
-            tau=parameters.tau,
-            cap=catalogue.specification(environment).cap,
-            mdnrnn=memory.payload(),
-        )
-    assert parameters.renderer is not None
-    assert parameters.latent is not None
-    return RealityPlan(
-        environment=environment,
-        renderer=parameters.renderer,
-        num_envs=parameters.batch,
-        features=parameters.features,
-        latent=parameters.latent,
-        vae=vision.payload(),
-        mdnrnn=memory.payload(),
-    )
+def _world_plan(parameters: EvolveParameters, parts: Parts) -> Plan:
+    p = parameters
+    if p.world == "dream":
+        assert p.tau is not None
+        parts.check_dream()
+        return parts.dream(p.features, p.tau, p.batch)
+    assert p.renderer is not None
+    assert p.latent is not None
+    return parts.reality(p.features, p.latent, p.renderer, p.batch)
 
 
 def _generations(
@@ -142,14 +132,14 @@ def _note(generation: Generation, best: Best | None) -> str:
 def _write(
     parameters: EvolveParameters,
     evolution: Evolution,
-    shape: tuple[ControllerSpec, Sizes],
+    spec: ControllerSpec,
     inputs: Mapping[str, Input],
     outputs: Outputs,
     context: Context,
 ) -> None:
     best = evolution.best
     assert best is not None, "the last mean is always validated"
-    controller = Controller(*shape, best.theta.astype(np.float32))
+    controller = Controller(spec, best.theta.astype(np.float32))
     metrics = {
         "validation": float(best.validation.mean()),
         "validation_sd": float(best.validation.std(ddof=1)) if len(best.validation) > 1 else 0.0,

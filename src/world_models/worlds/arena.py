@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from world_models.controller.policy import ControllerSpec, Sizes, Squash, policies
+from world_models.controller.policy import ControllerSpec, Squash, policies
 from world_models.worlds.build import Plan
 from world_models.worlds.episodes import Outcomes, play
 from world_models.worlds.world import World
@@ -17,7 +17,6 @@ class ArenaPlan:
 
     world: Plan
     spec: ControllerSpec
-    sizes: Sizes
     squash: Squash
 
 
@@ -27,7 +26,6 @@ class Arena:
 
     world: World
     spec: ControllerSpec
-    sizes: Sizes
     squash: Squash
 
 
@@ -50,11 +48,11 @@ class Bout:
 
 def setup(plan: ArenaPlan) -> Arena:
     """Build the world, on the worker."""
-    return Arena(plan.world.build(), plan.spec, plan.sizes, plan.squash)
+    return Arena(plan.world.build(), plan.spec, plan.squash)
 
 
 def work(arena: Arena, bout: Bout) -> Outcomes:
     """Play a bout."""
-    act = policies(arena.spec, arena.sizes, bout.theta, arena.squash)
+    act = policies(arena.spec, bout.theta, arena.squash)
     seeds = bout.seeds.tolist()
     return play(arena.world, act, seeds, patience=bout.patience, max_steps=bout.max_steps)

@@ -11,7 +11,7 @@ from world_models.worlds.world import BoolArray, FloatArray, Step
 class Blind:
     """A :class:`~world_models.worlds.world.World` without V and M; features are float32 (m, 0)."""
 
-    feature_size = 0
+    z_size = feature_size = 0
 
     def __init__(self, simulators: Lockstep) -> None:
         self._simulators = simulators

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from numpy.typing import NDArray
 
+from world_models.envs import catalogue
 from world_models.envs.vector import Lockstep
+from world_models.errors import ParameterError
 from world_models.memory.model import Memory
 from world_models.vision.model import Vision
 from world_models.worlds.dream import Dream
@@ -15,7 +17,6 @@ from world_models.worlds.world import World
 
 Payload = tuple[Mapping[str, NDArray[Any]], Mapping[str, Any]]
 """A model's arrays and details, as its ``payload()`` gives them."""
-Features = Literal["z", "zh", "zch"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class RealityPlan:
 
     Attributes:
         environment: such as ``carracing``.
-        renderer: ``fast`` or ``genuine``, or a name that the simulator knows.
+        renderer: a name that the environment's specification lists.
         num_envs: episodes in lockstep at most.
         features: what C sees.
         latent: whether C sees a sample of z, or mu.
@@ -35,16 +36,20 @@ class RealityPlan:
     environment: str
     renderer: str
     num_envs: int
-    features: Features
+    features: str
     latent: Latent
     vae: Payload
     mdnrnn: Payload
 
     def build(self) -> World:
         """Start the simulators and load V and M."""
+        return self.around(Lockstep(self.environment, self.num_envs, self.renderer))
+
+    def around(self, simulators: Lockstep) -> World:
+        """Load V and M, to see and remember what happens in these simulators."""
         memory = None if self.features == "z" else Memory.from_arrays(*self.mdnrnn)
         return Reality(
-            Lockstep(self.environment, self.num_envs, self.renderer),
+            simulators,
             Vision.from_arrays(*self.vae),
             memory,
             features=self.features,
@@ -65,7 +70,7 @@ class DreamPlan:
     """
 
     num_envs: int
-    features: Features
+    features: str
     tau: float
     cap: int
     mdnrnn: Payload
@@ -82,3 +87,53 @@ class DreamPlan:
 
 
 Plan = RealityPlan | DreamPlan
+
+
+@dataclass(frozen=True)
+class Parts:
+    """V and M of one environment, from which both of its worlds are planned.
+
+    Raises:
+        InputError: V and M do not fit each other.
+    """
+
+    environment: str
+    vision: Vision
+    memory: Memory
+
+    def __post_init__(self) -> None:
+        """Refuse parts of different runs."""
+        self.memory.check(self.vision.z_size)
+
+    def reality(self, features: str, latent: Latent, renderer: str, num_envs: int) -> RealityPlan:
+        """Plan the simulators; arguments as for :class:`RealityPlan`."""
+        vae, mdnrnn = self.vision.payload(), self.memory.payload()
+        return RealityPlan(self.environment, renderer, num_envs, features, latent, vae, mdnrnn)
+
+    def dream(self, features: str, tau: float, num_envs: int) -> DreamPlan:
+        """Plan M's dream, which is cut where episodes of the environment are."""
+        cap = catalogue.specification(self.environment).cap
+        return DreamPlan(num_envs, features, tau, cap, self.memory.payload())
+
+    def check_dream(self) -> None:
+        """Make sure that C can learn in the dream: M predicts what a return there consists of.
+
+        The environment's specification says what that is: the reward, unless each step lived is
+        worth 1; the end, unless episodes end by their cap alone or dying costs no later reward.
+
+        Raises:
+            ParameterError: M does not predict it.
+        """
+        needs = catalogue.specification(self.environment).dream_needs
+        missing = sorted(needs - self.memory.predicts)
+        if missing:
+            cures = " and ".join(f"mdnrnn.{HEADS[need]} to true" for need in missing)
+            raise ParameterError(
+                f"evolve.world = 'dream': a dream of {self.environment} needs M to predict "
+                f"{' and '.join(missing)}, and this M does not. Set {cures} and train M again, or "
+                "evolve in reality."
+            )
+
+
+HEADS = {"reward": "reward_head", "end": "end_head (or mdnrnn.restart)"}
+"""Parameters that make M predict what a dream needs."""

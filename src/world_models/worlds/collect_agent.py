@@ -9,17 +9,15 @@ from pathlib import Path
 from typing import Literal
 
 from world_models.controller.model import Controller
-from world_models.controller.policy import Sizes
 from world_models.engine.api import Task
 from world_models.envs import catalogue
 from world_models.envs.recorder import Recorder
 from world_models.memory.model import Memory
 from world_models.vision.model import Vision
 from world_models.worlds import collect
-from world_models.worlds.build import Payload
+from world_models.worlds.build import Parts, Payload, RealityPlan
 from world_models.worlds.collect import Collector, Limits
 from world_models.worlds.episodes import Act
-from world_models.worlds.reality import Reality
 
 LOCKSTEP = 8
 """Episodes over which V and M are batched. 8 episodes of 2100 frames are 200 MB."""
@@ -30,21 +28,13 @@ class AgentPlan:
     """What an agent's :class:`Collector` is built from; picklable.
 
     Attributes:
-        environment: such as ``carracing``.
-        renderer: ``fast``, ``genuine`` or a name of the simulator's own.
-        latent: whether C sees a sample of z, or mu.
+        world: with V and M.
         limits: which part of what is played is kept.
-        vae: V's payload.
-        mdnrnn: M's payload; not used if C sees z alone.
         controller: C's payload.
     """
 
-    environment: str
-    renderer: str
-    latent: Literal["sample", "mean"]
+    world: RealityPlan
     limits: Limits
-    vae: Payload
-    mdnrnn: Payload
     controller: Payload
 
 
@@ -60,9 +50,9 @@ def task(
     Args:
         environment: such as ``carracing``.
         paths: folders of ``vae``, ``mdnrnn`` and ``controller``.
-        renderer: see :class:`AgentPlan`.
-        latent: see there.
-        limits: see there.
+        renderer: a name that the environment's specification lists.
+        latent: whether C sees a sample of z, or mu.
+        limits: which part of what is played is kept.
 
     Raises:
         InputError: an artifact is missing, damaged, or they do not fit each other.
@@ -70,28 +60,20 @@ def task(
     vision = Vision.load(paths["vae"], environment)
     memory = Memory.load(paths["mdnrnn"], environment)
     controller = Controller.load(paths["controller"], environment)
-    memory.check(vision.z_size)
-    controller.check(Sizes(vision.z_size, memory.parts["h"], memory.action_size))
-    parts = (vision.payload(), memory.payload(), controller.payload())
-    plan = AgentPlan(environment, renderer, latent, limits, *parts)
-    return Task(setup, plan, collect.work)
+    features = controller.spec.features
+    parts = Parts(environment, vision, memory)
+    controller.check(memory.feature_size(features), memory.action_size)
+    world = parts.reality(features, latent, renderer, LOCKSTEP)
+    return Task(setup, AgentPlan(world, limits, controller.payload()), collect.work)
 
 
 def setup(plan: AgentPlan) -> Collector:
     """Start the simulators and load V, M and C, on the worker."""
-    controller = Controller.from_arrays(*plan.controller)
-    spec = controller.spec
-    squash = catalogue.specification(plan.environment).actions.squash
-    recorder = Recorder(plan.environment, LOCKSTEP, plan.renderer)
-    world = Reality(
-        recorder,
-        Vision.from_arrays(*plan.vae),
-        None if spec.features == "z" else Memory.from_arrays(*plan.mdnrnn),
-        features=spec.features,
-        latent=plan.latent,
-    )
+    controller, world = Controller.from_arrays(*plan.controller), plan.world
+    squash = catalogue.specification(world.environment).actions.squash
+    recorder = Recorder(world.environment, world.num_envs, world.renderer)
 
     def policy(seeds: Sequence[int]) -> Act:
         return controller.policy(squash)
 
-    return Collector(recorder, world, policy, plan.limits)
+    return Collector(recorder, world.around(recorder), policy, plan.limits)

@@ -44,7 +44,7 @@ class Dream:
         if cap < 1 or num_envs < 1:
             raise ParameterError(f"cap = {cap}, num_envs = {num_envs}: both must be at least 1.")
         self.num_envs, self.action_size = num_envs, memory.action_size
-        self.feature_size = memory.feature_size(features)
+        self.z_size, self.feature_size = memory.z_size, memory.feature_size(features)
         self._memory, self._tau, self._cap = memory, tau, cap
         self._seen = memory.seen(features)
         self._noise = DreamNoise(num_envs, memory.z_size)

@@ -56,7 +56,7 @@ class Reality:
         space = simulators.single_action_space
         assert isinstance(space, Box)
         self.action_size = space.shape[0]
-        z = vision.z_size
+        z = self.z_size = vision.z_size
         self._seen = () if memory is None else memory.seen(features)
         self.feature_size = z if memory is None else memory.feature_size(features)
         self._state = None if memory is None else memory.start(self.num_envs)

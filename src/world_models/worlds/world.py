@@ -31,15 +31,22 @@ class Step(NamedTuple):
 class World(Protocol):
     """A batch of episodes in lockstep.
 
-    What happens in an episode depends on its seed and on the actions it was given, not on its
-    neighbours: noise is drawn from a stream of each episode's own. Members that ended cost nothing
-    (the live ones are compacted before V and M run).
+    Each episode draws its random numbers from a stream of its own, by its seed. But the last bits
+    of z and of M's state also depend on how many episodes are alive beside it: V and M compute them
+    together, and a matrix product of another height may add in another order. Where the game or
+    M's thresholds turn on such bits, the same seed and C give another return in another batch (in
+    CarRacing 254 in a batch of 6 and 258 in one of 3). So a batch is the unit of work: equal
+    batches give equal bits, on any number of workers; episodes are compared within equal batches.
+
+    Members that ended cost nothing (the live ones are compacted before V and M run).
     """
 
     num_envs: int
     """The most episodes that can run at once."""
+    z_size: int
+    """Z: so many features, the first ones, are z."""
     feature_size: int
-    """F: z, h and c as C sees them; the same for reality and the dream of one environment."""
+    """F: z and the parts of M's state that C sees; the same in reality and in the dream."""
     action_size: int
     """A."""
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from world_models.controller.model import Controller
-from world_models.controller.policy import ControllerSpec, Sizes, count
+from world_models.controller.policy import ControllerSpec, count
 from world_models.engine.settings import EngineSettings
 from world_models.envs import catalogue
 from world_models.envs.parameters import RolloutsParameters
@@ -191,9 +191,9 @@ def agent(tmp_path_factory):
         "weights.safetensors": state_arrays(network),
         "initial.safetensors": {"mu": first, "logvar": first},
     }
-    spec, sizes = ControllerSpec("zch", 0, bias=False), Sizes(4, 8, 1)
-    theta = np.random.default_rng(0).normal(size=count(spec, sizes)).astype(np.float32)
-    arrays, details = Controller(spec, sizes, theta).payload()
+    spec = ControllerSpec("zch", 20, 0, 1, bias=False)
+    theta = np.random.default_rng(0).normal(size=count(spec)).astype(np.float32)
+    arrays, details = Controller(spec, theta).payload()
     files = {"weights.safetensors": weights}
     return {
         "vae": save(folder / "vae", "vae", "vae", {"z_size": 4}, files),

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from small_models import H, Z, make_codec, make_memory
 
-from world_models.controller.policy import ControllerSpec, Sizes, count
+from world_models.controller.policy import ControllerSpec, count
 from world_models.engine.api import Task
 from world_models.engine.processes import ProcessEngine
 from world_models.envs.carracing.specification import SPECIFICATION
@@ -10,7 +10,7 @@ from world_models.worlds import arena
 from world_models.worlds.arena import ArenaPlan, Bout
 from world_models.worlds.build import RealityPlan
 
-SPEC, SIZES = ControllerSpec("zh", 0, bias=True), Sizes(Z, H, 3)
+SPEC = ControllerSpec("zh", Z + H, 0, 3, bias=True)
 
 
 def plan():
@@ -23,12 +23,12 @@ def plan():
         vae=make_codec().payload(),
         mdnrnn=make_memory().payload(),
     )
-    return ArenaPlan(world, SPEC, SIZES, SPECIFICATION.actions.squash)
+    return ArenaPlan(world, SPEC, SPECIFICATION.actions.squash)
 
 
 def bouts():
     rng = np.random.default_rng(0)
-    theta = rng.normal(0, 0.3, (4, count(SPEC, SIZES))).astype(np.float32)
+    theta = rng.normal(0, 0.3, (4, count(SPEC))).astype(np.float32)
     seeds = np.array([5, 6])
     halves = [Bout(theta[i : i + 2], np.tile(seeds, 2), 20, 40) for i in (0, 2)]
     return [*halves, Bout(theta[:1], np.array([7]), None, 30)]

@@ -3,7 +3,7 @@ import pytest
 import torch
 from small_models import H, Z, make_codec, make_mdnrnn, make_memory, make_vae
 
-from world_models.controller.policy import ControllerSpec, Sizes, count, policies
+from world_models.controller.policy import ControllerSpec, count, policies
 from world_models.envs.carracing.simulator import CarRacing
 from world_models.envs.carracing.specification import SPECIFICATION
 from world_models.envs.vector import Lockstep
@@ -118,9 +118,9 @@ def test_the_retired_stand_still_and_the_others_go_on(simulators):
 
 
 def policy(seed=0):
-    spec, sizes = ControllerSpec("zh", 0, bias=True), Sizes(Z, H, 3)
-    theta = np.random.default_rng(seed).normal(0, 0.5, count(spec, sizes)).astype(np.float32)
-    return policies(spec, sizes, theta, SPECIFICATION.actions.squash)
+    spec = ControllerSpec("zh", Z + H, 0, 3, bias=True)
+    theta = np.random.default_rng(seed).normal(0, 0.5, count(spec)).astype(np.float32)
+    return policies(spec, theta, SPECIFICATION.actions.squash)
 
 
 def test_play_equals_a_plain_loop(simulators):
