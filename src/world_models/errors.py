@@ -21,5 +21,9 @@ class EngineError(UserError):
     """A unit of work could not be done on any worker."""
 
 
+class SimulatorDiedError(Exception):
+    """A simulator's own process is gone: whatever it was doing has to be done again."""
+
+
 class Interrupted(BaseException):
     """Ctrl-C or SIGTERM: a BaseException, so that no handler for errors swallows it."""

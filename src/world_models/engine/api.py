@@ -5,12 +5,11 @@ their kind of transport changes a bit. Workers return values; only the driver wr
 """
 
 import hashlib
+import pickle
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
-
-from world_models.engine import pickling
 
 ONE_THREAD = dict.fromkeys(
     (
@@ -29,7 +28,8 @@ ONE_THREAD = dict.fromkeys(
 class Task:
     """What is common to all units; keep one object for as long as it stays the same.
 
-    Functions are found by module and name, so they stand at the top of an importable module.
+    Functions travel by module and name, so they stand at the top of an importable module, which
+    a module that is run by ``python -m`` is not: there it is called ``__main__``.
 
     Attributes:
         setup: makes the state (loads models, starts simulators) from the payload, once a worker
@@ -45,7 +45,8 @@ class Task:
     @cached_property
     def content(self) -> bytes:
         """The task as bytes, made once."""
-        return pickling.dumps((self.setup, self.payload, self.work))
+        assert self.work.__module__ != "__main__", "a worker cannot import __main__"
+        return pickle.dumps((self.setup, self.payload, self.work), protocol=5)
 
     @cached_property
     def key(self) -> str:

@@ -3,6 +3,7 @@
 import queue
 import sys
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,11 +29,10 @@ def inspect() -> tuple[Kind, str | None]:
 
 @dataclass(eq=False)
 class _Unit:
-    """A unit at work; ``lost`` says why it could not even begin."""
+    """A unit at work on a worker."""
 
     worker: str
-    future: Any = None
-    lost: Death | None = None
+    future: Any
 
 
 class ClusterEngine:
@@ -68,7 +68,7 @@ class ClusterEngine:
 
     def __exit__(self, *_: object) -> None:
         for unit in self._busy.values():
-            _cancel(unit)
+            unit.future.cancel()
         self._client.close()
 
     @property
@@ -86,29 +86,25 @@ class ClusterEngine:
         return self._idle[:wanted]
 
     def send(self, worker: str, task: Task, unit: bytes) -> None:
-        """Begin a unit."""
+        """Begin a unit; a task's content goes along when it is another one than before."""
+        content = None if self._task.get(worker) == task.key else task.content
+        self._task[worker] = task.key
         self._idle.remove(worker)
-        begun = self._busy[worker] = _Unit(worker)
-        try:
-            if self._task.get(worker) != task.key:
-                self._client.run(states.install, task.key, task.content, workers=[worker])
-                self._task[worker] = task.key
-        except Exception as error:  # Dask raises what it likes when a worker goes
-            begun.lost = Death(f"{type(error).__name__}: {error}")
-            self._events.put(begun)
-            return
         # Bound to one worker, so that each loss and each delay is seen and counted here.
-        begun.future = self._client.submit(
-            states.perform, task.key, unit, workers=[worker], pure=False, retries=0
-        )
-        begun.future.add_done_callback(lambda _: self._events.put(begun))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Sending large graph")  # but once a worker
+            future = self._client.submit(
+                states.perform, task.key, content, unit, workers=[worker], pure=False, retries=0
+            )
+        begun = self._busy[worker] = _Unit(worker, future)
+        future.add_done_callback(lambda _: self._events.put(begun))
 
     def wait(self, seconds: float) -> list[tuple[str, bytes | Death]]:
         """Answers and deaths of workers at work."""
         answers: list[tuple[str, bytes | Death]] = []
         for unit in self._ended(seconds):
             if self._busy.get(unit.worker) is unit:  # and was not given up
-                answer = unit.lost or _fetch(unit.future)
+                answer = _fetch(unit.future)
                 answers.append((unit.worker, answer))
                 self._release(unit, fit=not isinstance(answer, Death))
         for worker in self._look():
@@ -135,7 +131,7 @@ class ClusterEngine:
 
     def _release(self, unit: _Unit, *, fit: bool) -> None:
         del self._busy[unit.worker]
-        _cancel(unit)
+        unit.future.cancel()
         if fit:
             self._idle.append(unit.worker)
         else:
@@ -217,8 +213,3 @@ def _fetch(future: Any) -> bytes | Death:
     except Exception as error:  # the worker went; what Dask raises then varies
         return Death(f"{type(error).__name__}: {error}")
     return answer or Death("it was started anew")
-
-
-def _cancel(unit: _Unit) -> None:
-    if unit.future is not None:
-        unit.future.cancel()

@@ -1,6 +1,7 @@
 """Workers on this machine: fresh interpreters, one thread each, fed through a socket."""
 
 import os
+import pickle
 import signal
 import socket
 import subprocess
@@ -11,9 +12,9 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from world_models.engine import pickling
 from world_models.engine.api import ONE_THREAD, Task
 from world_models.engine.spread import Death, spread
+from world_models.engine.states import SIMULATOR_DIED
 from world_models.engine.worker import main as live
 
 _BOOT = """
@@ -47,30 +48,23 @@ class Worker:
                 pass_fds=(theirs.fileno(),),
                 process_group=0,
             )
+        self.pid = self._process.pid
         self.connection = Connection(ours.detach())
         self._task: str | None = None
 
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        return self._process.pid
-
     def send(self, task: Task, unit: bytes) -> None:
-        """Begin a unit."""
+        """Begin a unit; a task's content goes along when it is another one than before."""
+        content = None if self._task == task.key else task.content
+        self._task = task.key
         with suppress(OSError):  # it died: the next receive() says so
-            if self._task != task.key:
-                self._post("task", pickling.dumps((task.key, task.content)))
-                self._task = task.key
-            self._post("unit", pickling.dumps((task.key, unit)))
+            self.connection.send_bytes(pickle.dumps((task.key, content, unit), protocol=5))
 
     def receive(self) -> bytes | Death:
         """Its answer, or how it died."""
         try:
             return self.connection.recv_bytes()
         except (EOFError, OSError):
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(_PATIENCE)  # it is dying: then the exit code tells why
-            return Death(_reason(self.kill()))
+            return Death(_reason(self.end()))  # it is dying: then the exit code says why
 
     def ask_where(self) -> None:
         """Make it print its stack to standard error."""
@@ -80,28 +74,25 @@ class Worker:
     def ask_to_stop(self) -> None:
         """Let it end by itself when it has nothing to do."""
         with suppress(OSError):  # dead already
-            self._post("stop", b"")
+            self.connection.send_bytes(b"")
 
-    def stop(self) -> None:
-        """Wait for it to end as asked, then kill what is left of it."""
+    def end(self, patience: float = _PATIENCE) -> int:
+        """Wait for it to end by itself, then kill what is left of it and its children.
+
+        Returns:
+            Its exit code.
+        """
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(_PATIENCE)
-        self.kill()
-
-    def kill(self) -> int:
-        """Kill it and its children at once; its exit code."""
+            self._process.wait(patience)
         with suppress(ProcessLookupError, PermissionError):  # all gone
             os.killpg(self.pid, signal.SIGKILL)
-        code = self._process.wait()
         self.connection.close()
-        return code
-
-    def _post(self, kind: str, content: bytes) -> None:
-        self.connection.send_bytes(kind.encode())
-        self.connection.send_bytes(content)
+        return self._process.wait()
 
 
 def _reason(code: int) -> str:
+    if code == SIMULATOR_DIED:
+        return "its simulator died"
     if code >= 0:
         return f"exit code {code}"
     name = signal.Signals(-code).name
@@ -118,7 +109,8 @@ class ProcessEngine:
 
     def __init__(self, workers: int, timeout: float) -> None:
         assert workers > 0, workers
-        self._workers, self._timeout = workers, timeout
+        self.workers = workers
+        self._timeout = timeout
         self._idle: list[Worker] = []
         self._busy: dict[Connection, Worker] = {}
 
@@ -126,20 +118,20 @@ class ProcessEngine:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """End the workers: the idle ones in order unless there is an error, the others by force."""
         if kind is None:
-            self.close()
-        else:
-            self.kill()
-
-    @property
-    def workers(self) -> int:
-        """Units that can be worked on at a time."""
-        return self._workers
+            for worker in self._idle:
+                worker.ask_to_stop()
+            for worker in self._idle:
+                worker.end()
+            self._idle.clear()
+        for worker in [*self._idle, *self._busy.values()]:
+            worker.end(patience=0)
 
     @property
     def pids(self) -> list[int]:
-        """Process ids of the workers that have been started and not stopped."""
-        return [worker.pid for worker in self._crew()]
+        """Process ids of the workers that have been started and not ended."""
+        return [worker.pid for worker in [*self._idle, *self._busy.values()]]
 
     def run(self, task: Task, units: Sequence[Any]) -> Iterator[tuple[int, Any]]:
         """See :meth:`api.Engine.run`."""
@@ -147,7 +139,7 @@ class ProcessEngine:
 
     def idle(self, wanted: int) -> list[Worker]:
         """Workers ready for a unit, at most ``wanted``; missing ones are started."""
-        free = self._workers - len(self._busy)
+        free = self.workers - len(self._busy)
         while len(self._idle) < min(wanted, free):
             self._idle.append(Worker())
         return self._idle[:wanted]
@@ -175,23 +167,4 @@ class ProcessEngine:
         if hung:
             worker.ask_where()
         del self._busy[worker.connection]
-        worker.kill()
-
-    def close(self) -> None:
-        """End the workers, those at work by force."""
-        for worker in self._idle:
-            worker.ask_to_stop()
-        for worker in self._idle:
-            worker.stop()
-        self._idle.clear()
-        self.kill()
-
-    def kill(self) -> None:
-        """End all workers by force."""
-        for worker in self._crew():
-            worker.kill()
-        self._idle.clear()
-        self._busy.clear()
-
-    def _crew(self) -> list[Worker]:
-        return [*self._idle, *self._busy.values()]
+        worker.end(patience=0)

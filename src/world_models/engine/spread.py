@@ -1,5 +1,6 @@
 """The loop that gives units to workers, whatever they are: retries, time-outs, errors."""
 
+import pickle
 import sys
 import time
 from collections import Counter, deque
@@ -7,15 +8,12 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from world_models.engine import pickling
 from world_models.engine.api import Task
 from world_models.engine.states import Done, Failed
 from world_models.errors import EngineError, UserError
 
-DEATHS = 3
-"""A unit at which so many workers died is given up."""
-HANGS = 2
-"""A unit that ran out of time so often is given up."""
+DEATHS, HANGS = 3, 2
+"""A unit at which so many workers died, or that ran out of time so often, is given up."""
 ALONE = 300.0
 """Seconds to go on without any worker: a cluster's manager may be replacing them."""
 _TICK = 0.5  # seconds between two looks at the clock and at who is there
@@ -37,13 +35,13 @@ class Pool(Protocol[W]):
         """Workers ready for a unit, at most ``wanted``; more may be started for it."""
 
     def send(self, worker: W, task: Task, unit: bytes) -> None:
-        """Begin a unit; if the worker is dead, :meth:`wait` tells."""
+        """Begin a unit; if the worker is dead, :meth:`wait` says so."""
 
     def wait(self, seconds: float) -> list[tuple[W, bytes | Death]]:
         """Answers and deaths of workers at work; waits for the first one at most ``seconds``."""
 
     def discard(self, worker: W, *, hung: bool) -> None:
-        """Kill a worker that is at work; one that hung may be asked first where it is."""
+        """Kill a worker that is at work; one that hung may be asked before where it is."""
 
 
 def spread(
@@ -76,8 +74,7 @@ class _Run(Generic[W]):
         self._pool, self._task, self._units, self._timeout = pool, task, units, timeout
         self._todo = deque(range(len(units)))
         self._running: dict[W, tuple[int, float]] = {}
-        self._deaths: Counter[int] = Counter()
-        self._hangs: Counter[int] = Counter()
+        self._losses: Counter[tuple[int, int]] = Counter()
         self._alone = time.monotonic()
 
     @property
@@ -90,7 +87,7 @@ class _Run(Generic[W]):
         for worker in self._pool.idle(len(self._todo)):
             index = self._todo.popleft()
             self._running[worker] = index, time.monotonic()
-            self._pool.send(worker, self._task, pickling.dumps(self._units[index]))
+            self._pool.send(worker, self._task, pickle.dumps(self._units[index], protocol=5))
         if self._running:
             self._alone = time.monotonic()
         elif time.monotonic() - self._alone > ALONE:
@@ -103,7 +100,7 @@ class _Run(Generic[W]):
         done = []
         for worker, answer in self._pool.wait(_TICK):
             index, _ = self._running.pop(worker)
-            content = answer if isinstance(answer, Death) else pickling.loads(answer)
+            content = answer if isinstance(answer, Death) else pickle.loads(answer)
             if isinstance(content, Done):
                 done.append((index, content.result))
             else:
@@ -121,7 +118,7 @@ class _Run(Generic[W]):
             if not isinstance(content.error, UserError):
                 content.error.add_note(f"In {self._name(index)}, on a worker:\n{content.trace}")
             raise content.error
-        self._redo(index, self._deaths, DEATHS, f"lost its worker ({content.reason})")
+        self._redo(index, DEATHS, f"lost its worker ({content.reason})")
 
     def _give_up_overdue(self) -> None:
         now = time.monotonic()
@@ -130,11 +127,11 @@ class _Run(Generic[W]):
                 del self._running[worker]
                 self._pool.discard(worker, hung=True)
                 event = f"was not done within {self._timeout:g} s (WORLD_MODELS_TIMEOUT)"
-                self._redo(index, self._hangs, HANGS, event)
+                self._redo(index, HANGS, event)
 
-    def _redo(self, index: int, count: Counter[int], limit: int, event: str) -> None:
-        count[index] += 1
-        if count[index] >= limit:
+    def _redo(self, index: int, limit: int, event: str) -> None:
+        self._losses[index, limit] += 1
+        if self._losses[index, limit] >= limit:
             raise EngineError(
                 f"{self._name(index)} {event}, for the {limit}{_ORDINAL[limit]} time. What was "
                 "finished before is kept: run the same command again to go on, with fewer "
@@ -147,4 +144,4 @@ class _Run(Generic[W]):
         return f"Unit {index} (of 0 to {len(self._units) - 1}) of {self._task.name}"
 
 
-_ORDINAL = {2: "nd", 3: "rd"}
+_ORDINAL = {HANGS: "nd", DEATHS: "rd"}

@@ -53,3 +53,9 @@ def replay(environment: str, recording: Recording, steps: int, stride: int) -> F
             break
     simulator.close()
     return Film(np.stack(pictures), np.stack(frames), total)
+
+
+def replay_unit(settings: tuple[str, int, int], recording: Recording) -> Film:
+    """:func:`replay` as a unit of work: environment, steps and stride are the same for all."""
+    environment, steps, stride = settings
+    return replay(environment, recording, steps, stride)

@@ -14,7 +14,7 @@ from world_models.evaluation.recordings import Recording
 from world_models.progress import progress
 from world_models.reports import drawing, films
 from world_models.reports.parameters import ReportParameters
-from world_models.reports.replay import Film, replay
+from world_models.reports.replay import Film, replay_unit
 from world_models.stages.command import Context, Input, Outputs, Stage, main
 from world_models.storage import atomic
 from world_models.vision.model import Vision
@@ -52,18 +52,13 @@ def _replay_all(
 ) -> list[Film]:
     """The recorded episodes once more, now in a simulator that draws pictures for people."""
     films_: dict[int, Film] = {}
-    task = Task(None, (environment, steps), _replay)
+    task = Task(None, (environment, steps, films.STRIDE), replay_unit)
     title = f"film {environment}"
     with open_engine(settings) as engine, progress(len(agent), title) as bar:
         for index, film in engine.run(task, agent):
             films_[index] = film
             bar.advance(1)
     return [films_[index] for index in range(len(agent))]
-
-
-def _replay(state: tuple[str, int], recording: Recording) -> Film:
-    environment, steps = state
-    return replay(environment, recording, steps, films.STRIDE)
 
 
 STAGE = Stage(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from world_models.errors import InputError
+from world_models.errors import InputError, SimulatorDiedError
 
 SETUPS = []
 
@@ -58,6 +58,13 @@ def die_once(flag, unit):
         Path(flag).touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return unit * 10
+
+
+def lose_the_simulator_once(flag, unit):
+    if unit == 2 and not Path(flag).exists():
+        Path(flag).touch()
+        raise SimulatorDiedError("the game ended")
+    return unit
 
 
 def die(state, code):
