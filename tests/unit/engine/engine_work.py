@@ -94,3 +94,21 @@ def hang_with_child(folder, unit):
 def policy(state, unit):
     """How Linux schedules this process and what it starts."""
     return os.sched_getscheduler(0)
+
+
+def play_doom(folder, seed):
+    """Forty steps of TakeCover; whoever is first to play seed 2 has its game killed."""
+    import psutil
+
+    from world_models.envs.takecover.simulator import TakeCover
+
+    simulator = TakeCover()
+    frame, _ = simulator.reset(seed=seed)
+    for step in range(40):
+        if seed == 2 and step == 20 and not (Path(folder) / "flag").exists():
+            (Path(folder) / "flag").touch()
+            for child in psutil.Process().children(recursive=True):
+                child.kill()
+        frame, *_ = simulator.step(np.ones(1, np.float32))
+    simulator.close()
+    return frame

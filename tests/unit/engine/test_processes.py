@@ -200,3 +200,14 @@ def test_a_dead_simulator_costs_its_unit_which_is_done_again(tmp_path, capfd):
     assert "Unit 2 (of 0 to 3) of engine_work.lose_the_simulator_once lost its worker" in said
     assert "(its simulator died); it is done again" in said
     assert "Traceback" not in said
+
+
+def test_a_killed_game_costs_its_unit_and_changes_no_result(tmp_path, capfd):
+    pytest.importorskip("vizdoom")
+    task, frames = Task(None, str(tmp_path), work.play_doom), []
+    for _ in range(2):  # in the second round the flag is there: nothing is killed
+        with ProcessEngine(workers=1, timeout=300) as engine:
+            frames.append(dict(engine.run(task, [1, 2, 3])))
+        said = capfd.readouterr().err
+        assert ("Unit 1 (of 0 to 2)" in said) == (len(frames) == 1), said
+    assert all((frames[0][i] == frames[1][i]).all() for i in range(3))

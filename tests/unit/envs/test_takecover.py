@@ -1,5 +1,6 @@
 """TakeCover against ViZDoom's own Gymnasium wrapper, and what the game's process may leave."""
 
+import contextlib
 import gc
 import json
 import os
@@ -21,7 +22,7 @@ from world_models.envs.doom.launcher import check
 from world_models.envs.doom.simulator import SCREENS, WINDOWS
 from world_models.envs.frames import SIZE
 from world_models.envs.takecover.simulator import TakeCover
-from world_models.errors import EnvironmentMissingError, ParameterError
+from world_models.errors import EnvironmentMissingError, ParameterError, SimulatorDiedError
 
 LEFT, STAY, RIGHT = (np.array([a], np.float32) for a in (-1, 0, 1))
 
@@ -275,6 +276,18 @@ def test_no_files_are_left(tmp_path):
     assert process.returncode == 0, errors
     assert not list(work.iterdir())
     assert not list(temporary.iterdir())
+
+
+@pytest.mark.parametrize("call", ["step", "reset"])
+def test_a_killed_game_is_told_apart_from_other_faults(call):
+    before = games(psutil.Process())
+    with contextlib.closing(TakeCover()) as env:
+        env.reset(seed=1)
+        (game,) = set(games(psutil.Process())) - set(before)
+        game.kill()
+        assert gone(game)
+        with pytest.raises(SimulatorDiedError, match="Doom's own process is gone"):
+            env.step(np.zeros(1, np.float32)) if call == "step" else env.reset(seed=2)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel ends the games on Linux alone")

@@ -2,13 +2,14 @@
 
 import importlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from world_models.envs.doom.launcher import check, claim, prepare
-from world_models.errors import EnvironmentMissingError
+from world_models.errors import EnvironmentMissingError, SimulatorDiedError
 
 WITH_BAR = "640x480"
 """The resolution at which the status bar is drawn, as the paper's agent saw it."""
@@ -75,6 +76,21 @@ def stop(game: Any, folder: Path) -> None:
     """End the game's process and remove its folder."""
     game.close()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def watched() -> Iterator[None]:
+    """Around calls of a running game.
+
+    Raises:
+        SimulatorDiedError: the game's process is gone.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not type(error).__module__.startswith("vizdoom"):
+            raise
+        raise SimulatorDiedError(f"Doom's own process is gone: {error}") from error
 
 
 def _vizdoom(title: str) -> Any:

@@ -91,14 +91,16 @@ class Doom(gymnasium.Env[Frame, NDArray[np.float32]]):
 
         Raises:
             gymnasium.error.ClosedEnvironmentError: after :meth:`close`.
+            SimulatorDiedError: the game's process is gone.
         """
         if not self._stop.alive:
             raise gymnasium.error.ClosedEnvironmentError(
                 f"{self._about.title} is closed: make another one."
             )
         super().reset(seed=seed)
-        self._game.set_seed(int(self.np_random.integers(0, _SEEDS, dtype=np.uint32)))
-        self._game.new_episode()
+        with game.watched():
+            self._game.set_seed(int(self.np_random.integers(0, _SEEDS, dtype=np.uint32)))
+            self._game.new_episode()
         self._steps = 0
         return self._look(self._game.get_state()), {}
 
@@ -107,11 +109,13 @@ class Doom(gymnasium.Env[Frame, NDArray[np.float32]]):
 
         Raises:
             gymnasium.error.ResetNeeded: no episode is under way.
+            SimulatorDiedError: the game's process is gone.
         """
         if self._steps < 0:
             raise gymnasium.error.ResetNeeded("Call reset() before the first step of an episode.")
         move = self._moves[int(self._about.native(action))]
-        reward = float(self._game.make_action(move, 1))
+        with game.watched():
+            reward = float(self._game.make_action(move, 1))
         self._steps += 1
         state = self._game.get_state()
         terminated = state is None  # the screen is gone with the player
