@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from world_models.fast.vision import kernels, winograd3
+from world_models.fast.vision import kernels, winograd2, winograd3
 
 RNG = np.random.default_rng(0)
 
@@ -19,8 +19,18 @@ def empty(*shape: int) -> np.ndarray:
 
 
 LINEAR = {
-    "conv_weights": (kernels.conv_weights, kernels.conv_weights_gradient, (5, 4, 4, 3), (9, 5, 12)),
-    "conv_tiles": (kernels.conv_tiles, kernels.conv_tiles_gradient, (2, 15, 15, 3), (18, 9, 12)),
+    "conv_weights": (
+        winograd2.conv_weights,
+        winograd2.conv_weights_gradient,
+        (4, 4, 3, 5),
+        (9, 12, 5),
+    ),
+    "conv_tiles": (
+        winograd2.conv_tiles,
+        winograd2.conv_tiles_gradient,
+        (2, 15, 15, 3),
+        (18, 9, 12),
+    ),
     "deconv_weights": (
         winograd3.deconv_weights,
         winograd3.deconv_weights_gradient,
@@ -47,14 +57,24 @@ def test_gradient_is_the_adjoint(name: str) -> None:
 
 
 OUTPUTS = {
-    "conv_outputs": (kernels.conv_outputs, kernels.conv_outputs_gradient, (18, 9, 5), (2, 6, 6, 5)),
+    "conv_outputs": (
+        winograd2.conv_outputs,
+        winograd2.conv_outputs_gradient,
+        (18, 9, 5),
+        (2, 6, 6, 5),
+    ),
     "deconv_outputs": (
         winograd3.deconv_outputs,
         winograd3.deconv_outputs_gradient,
         (8, 25, 20),
         (2, 12, 12, 5),
     ),
-    "fold": (kernels.fold, kernels.unfold, (2 * 49, 125), (2, 17, 17, 5)),
+    "fold": (
+        lambda m, bias, y: kernels.fold(m, bias, 5, y),
+        lambda dy, dm: kernels.unfold(dy, 5, dm),
+        (2 * 49, 125),
+        (2, 17, 17, 5),
+    ),
     "fold_planes": (kernels.fold_planes, kernels.unfold_planes, (108, 1800), (2, 64, 64, 3)),
 }
 
@@ -83,11 +103,18 @@ def test_relu_gradient_masks_and_sums() -> None:
     np.testing.assert_allclose(dbias, 1 + masked.sum(0), rtol=1e-5)
 
 
+def test_bias_relu_adds_and_rectifies() -> None:
+    y, bias = normal(50, 4), normal(4)
+    expected = np.maximum(y + bias, 0)
+    kernels.bias_relu(bias, y)
+    assert np.array_equal(y, expected)
+
+
 def test_pixels_to_columns_equals_torch_unfold() -> None:
     frames = RNG.integers(0, 256, (2, 64, 64, 3), np.uint8)
     columns = empty(2 * 961, 48)
     kernels.pixels_to_columns(frames, columns)
-    images = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
+    images = torch.from_numpy(frames).permute(0, 3, 1, 2).float()
     reference = functional.unfold(images, 4, stride=2)  # (n, 3·16, 961), channel first
     reference = reference.reshape(2, 3, 16, 961).permute(0, 3, 2, 1).reshape(2 * 961, 48)
-    np.testing.assert_allclose(columns, reference.numpy(), atol=1e-7)
+    np.testing.assert_array_equal(columns, reference.numpy())

@@ -6,23 +6,19 @@ NHWC, columns have one row for each position of the kernel, (row of the kernel, 
 along it; all are C-contiguous. Every kernel works on the images that it is given, on one thread,
 without the GIL.
 
-Inner loops run over flat arrays with unsigned indices. An index that may be negative costs a test
-for each number and stops LLVM from vectorising; a slice for each run costs as much as the run:
-folding is five times as fast this way.
+Inner loops are written as :mod:`world_models.fast.vision.kernels` explains.
 """
 
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from world_models.compiling import inlined
-from world_models.fast.vision.kernels import Array, F, compiled
+from world_models.fast.vision.kernels import Array, at, compiled, inlined
 
 Bits = NDArray[np.uint16]
 u32 = np.uint32
-at = np.uintp
 
 
 def bits(x: torch.Tensor) -> Bits:
@@ -32,17 +28,13 @@ def bits(x: torch.Tensor) -> Bits:
     return found
 
 
-def _inline(function: F) -> F:
-    return cast("F", inlined()(function))
-
-
-@_inline
+@inlined
 def _widen(x: Any) -> Any:
     """The float32 of bfloat16's bits; exact."""
     return u32(u32(x) << u32(16)).view(np.float32)
 
 
-@_inline
+@inlined
 def _narrow(x: Any) -> Any:
     """The bits of a float32's nearest bfloat16; a NaN stays one."""
     b = np.float32(x).view(np.uint32)

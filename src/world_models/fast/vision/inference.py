@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from world_models.fast.vision.layers import Layer, Layers, channels_last
+from world_models.fast.vision.layers import Layer, Layers, channels_last, scratch
 from world_models.fast.vision.named import CONVS, DECONVS, layers_of
 
 BLOCK = 16
@@ -60,14 +60,18 @@ class LayeredInference:
 
 
 class _Prepared:
-    """One layer with its operand, over a block in the layer's own smaller blocks."""
+    """One layer with its operand, over a block in the layer's own smaller blocks.
 
-    def __init__(self, layer: Layer, weight: Tensor, bias: Tensor) -> None:
-        self._layer, self._bias = layer, bias.detach()
+    Its result lies in a buffer of the thread, until the next call: fresh memory for each block
+    would cost a page fault for every 4 KB.
+    """
+
+    def __init__(self, layer: Layer, weight: Tensor, bias: Tensor, name: str) -> None:
+        self._layer, self._bias, self._name = layer, bias.detach(), name
         self._operand = layer.operand(weight)
 
     def __call__(self, x: Tensor) -> Tensor:
-        y = torch.empty(self._layer.output_shape(x), dtype=self._layer.dtype)
+        y = scratch.get(self._name, *self._layer.output_shape(x), dtype=self._layer.dtype)
         for start in range(0, len(x), self._layer.block):
             part = slice(start, start + self._layer.block)
             self._layer.forward(x[part], self._operand, self._bias, y[part])
@@ -78,7 +82,7 @@ def _prepare(
     layers: tuple[Layer, ...], weights: Mapping[str, Tensor], names: tuple[str, ...]
 ) -> list[_Prepared]:
     return [
-        _Prepared(layer, weights[f"{name}.weight"], weights[f"{name}.bias"])
+        _Prepared(layer, weights[f"{name}.weight"], weights[f"{name}.bias"], name)
         for layer, name in zip(layers, names, strict=True)
     ]
 

@@ -7,9 +7,8 @@ of the products).
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from world_models.fast.vision import kernels, winograd3
+from world_models.fast.vision import kernels, winograd2, winograd3
 from world_models.fast.vision.layers import (
     Layers,
     Sum,
@@ -33,18 +32,17 @@ class _Rectified:
 
 
 class FirstConv(_Rectified):
-    """The convolution on pixels, by oneDNN on channels-last memory; 1/255 is in the operand."""
+    """The convolution on pixels: one GEMM of columns of bytes; 1/255 is in the operand."""
 
-    block = 8
+    block = 4
 
     def operand(self, weight: Tensor) -> Tensor:
-        """(32, 3, 4, 4) → (32, 4, 4, 3)."""
-        return channels_last(weight) / 255
+        """(32, 3, 4, 4) → (48, 32)."""
+        return (channels_last(weight).flatten(1) / 255).t().contiguous()
 
     def weight_gradient(self, gradient: Tensor, weight: Tensor) -> Tensor:
-        """(32, 4, 4, 3) → (32, 3, 4, 4)."""
-        assert gradient.shape[0] == weight.shape[0]
-        return gradient.permute(0, 3, 1, 2)
+        """(48, 32) → (32, 3, 4, 4)."""
+        return gradient.t().reshape(len(weight), 4, 4, 3).permute(0, 3, 1, 2) / 255
 
     def output_shape(self, x: Tensor) -> tuple[int, ...]:
         """(n, 64, 64, 3) → (n, 31, 31, 32)."""
@@ -52,17 +50,21 @@ class FirstConv(_Rectified):
 
     def forward(self, x: Tensor, operand: Tensor, bias: Tensor, y: Tensor) -> None:
         """Frames uint8 to max(conv + bias, 0)."""
-        bytes_, weight = x.to(torch.float32).permute(0, 3, 1, 2), operand.permute(0, 3, 1, 2)
-        torch.clamp_min(functional.conv2d(bytes_, weight, bias, 2), 0, out=y.permute(0, 3, 1, 2))
+        rows = y.view(-1, 32)
+        torch.mm(self._columns(x), operand, out=rows)
+        kernels.bias_relu(bias.numpy(), rows.numpy())
 
     def backward(
         self, x: Tensor, dy: Tensor, operand: Tensor, dx: Tensor | None, into: Sum
     ) -> None:
-        """Gradient of the weights alone, from columns of pixels in 0–1: pixels have none."""
+        """Gradient of the weights alone: pixels have none."""
         assert dx is None, operand.shape
+        into.add(self._columns(x).t(), dy.view(-1, 32))
+
+    def _columns(self, x: Tensor) -> Tensor:
         columns = scratch.get("columns", len(x) * 961, 48)
         kernels.pixels_to_columns(x.numpy(), columns.numpy())
-        into.add(dy.view(-1, 32).t(), columns)
+        return columns
 
 
 class WinogradConv(_Rectified):
@@ -72,18 +74,20 @@ class WinogradConv(_Rectified):
         self.block = block
 
     def operand(self, weight: Tensor) -> Tensor:
-        """(O, C, 4, 4) → (9, O, 4·C)."""
+        """(O, C, 4, 4) → (9, 4·C, O)."""
         outputs, inputs = weight.shape[:2]
-        operand = torch.empty(9, outputs, 4 * inputs)
-        kernels.conv_weights(channels_last(weight).numpy(), operand.numpy())
+        operand = torch.empty(9, 4 * inputs, outputs)
+        by_taps = channels_last(weight).flatten(1).t().contiguous()
+        winograd2.conv_weights(by_taps.view(4, 4, inputs, outputs).numpy(), operand.numpy())
         return operand
 
     def weight_gradient(self, gradient: Tensor, weight: Tensor) -> Tensor:
-        """(9, O, 4·C) → (O, C, 4, 4)."""
+        """(9, 4·C, O) → (O, C, 4, 4)."""
         outputs, inputs = weight.shape[:2]
-        result = torch.empty(outputs, 4, 4, inputs)
-        kernels.conv_weights_gradient(gradient.numpy(), result.numpy())
-        return result.permute(0, 3, 1, 2)
+        by_taps = torch.empty(4, 4, inputs, outputs)
+        winograd2.conv_weights_gradient(gradient.numpy(), by_taps.numpy())
+        rows = by_taps.view(-1, outputs).t().contiguous()
+        return rows.view(outputs, 4, 4, inputs).permute(0, 3, 1, 2)
 
     def output_shape(self, x: Tensor) -> tuple[int, ...]:
         """(n, H, H, C) → (n, (H − 2) / 2, (H − 2) / 2, 2·C): V doubles its channels each time."""
@@ -93,9 +97,9 @@ class WinogradConv(_Rectified):
     def forward(self, x: Tensor, operand: Tensor, bias: Tensor, y: Tensor) -> None:
         """Images to max(conv + bias, 0)."""
         tiles, products = self._buffers(x, operand)
-        kernels.conv_tiles(x.numpy(), tiles.numpy())
-        torch.bmm(tiles.transpose(0, 1), operand.transpose(1, 2), out=products.transpose(0, 1))
-        kernels.conv_outputs(products.numpy(), bias.numpy(), y.numpy())
+        winograd2.conv_tiles(x.numpy(), tiles.numpy())
+        torch.bmm(tiles.transpose(0, 1), operand, out=products.transpose(0, 1))
+        winograd2.conv_outputs(products.numpy(), bias.numpy(), y.numpy())
 
     def backward(
         self, x: Tensor, dy: Tensor, operand: Tensor, dx: Tensor | None, into: Sum
@@ -103,16 +107,16 @@ class WinogradConv(_Rectified):
         """As :meth:`Layer.backward`; making the tiles again is cheaper than keeping them."""
         assert dx is not None
         tiles, products = self._buffers(x, operand)
-        kernels.conv_tiles(x.numpy(), tiles.numpy())
-        kernels.conv_outputs_gradient(dy.numpy(), products.numpy())
-        into.add(products.permute(1, 2, 0), tiles.transpose(0, 1))
-        torch.bmm(products.transpose(0, 1), operand, out=tiles.transpose(0, 1))
-        kernels.conv_tiles_gradient(tiles.numpy(), dx.numpy())
+        winograd2.conv_tiles(x.numpy(), tiles.numpy())
+        winograd2.conv_outputs_gradient(dy.numpy(), products.numpy())
+        into.add(tiles.permute(1, 2, 0), products.transpose(0, 1))
+        torch.bmm(products.transpose(0, 1), operand.transpose(1, 2), out=tiles.transpose(0, 1))
+        winograd2.conv_tiles_gradient(tiles.numpy(), dx.numpy())
 
     def _buffers(self, x: Tensor, operand: Tensor) -> tuple[Tensor, Tensor]:
         rows = len(x) * ((x.shape[1] - 2) // 4) ** 2
-        tiles = scratch.get("tiles", rows, 9, operand.shape[2])
-        return tiles, scratch.get("products", rows, 9, operand.shape[1])
+        tiles = scratch.get("tiles", rows, 9, operand.shape[1])
+        return tiles, scratch.get("products", rows, 9, operand.shape[2])
 
 
 class WinogradDeconv(_Rectified):
@@ -187,7 +191,7 @@ class FoldedDeconv(_Rectified):
         rows = x.view(-1, x.shape[3])
         columns = scratch.get("columns", len(rows), operand.shape[1])
         torch.mm(rows, operand, out=columns)
-        kernels.fold(columns.numpy(), bias.numpy(), y.numpy())
+        kernels.fold(columns.numpy(), bias.numpy(), 5, y.numpy())
 
     def backward(
         self, x: Tensor, dy: Tensor, operand: Tensor, dx: Tensor | None, into: Sum
@@ -196,7 +200,7 @@ class FoldedDeconv(_Rectified):
         assert dx is not None
         rows = x.view(-1, x.shape[3])
         columns = scratch.get("columns", len(rows), operand.shape[1])
-        kernels.unfold(dy.numpy(), columns.numpy())
+        kernels.unfold(dy.numpy(), 5, columns.numpy())
         into.add(rows.t(), columns)
         torch.mm(columns, operand.t(), out=dx.view(rows.shape))
 
@@ -244,7 +248,7 @@ class LastDeconv:
 
 
 LAYERS = Layers(
-    encoder=(FirstConv(), WinogradConv(8), WinogradConv(12), WinogradConv(64)),
+    encoder=(FirstConv(), WinogradConv(4), WinogradConv(12), WinogradConv(64)),
     decoder=(FoldedDeconv(), WinogradDeconv(), LastDeconv()),
     dtype=torch.float32,
 )

@@ -9,12 +9,13 @@ over the same input, so that one transform of it serves all four. Each axis is t
          ⎢0 −1  0  1 0⎥       ⎢ 1/6  1/3  2/3⎥
          ⎣0  2 −1 −2 1⎦       ⎣  0    0    1 ⎦
 
-See :mod:`world_models.fast.vision.kernels` for layouts.
+25 products serve where 81 stood, at the points 0, 1, −1, 2, ∞ (Lavin & Gray 2015). See
+:mod:`world_models.fast.vision.kernels` for layouts.
 """
 
 import numpy as np
 
-from world_models.fast.vision.kernels import Array, compiled
+from world_models.fast.vision.kernels import Array, Index, at, compiled, inlined
 
 Number = float | np.float32
 Three = tuple[Number, Number, Number]
@@ -36,16 +37,43 @@ def _bt_adjoint(t0: Number, t1: Number, t2: Number, t3: Number, t4: Number) -> F
     return two * t0, x1, x2, t0 + t1 + t2 + t3 - two * t4, t4
 
 
-@compiled
-def _at(m0: Number, m1: Number, m2: Number, m3: Number, m4: Number) -> Three:
-    even, two, four = m1 + m2, np.float32(2), np.float32(4)
-    return m0 + even + m3, m1 - m2 + two * m3, even + four * m3 + m4
+@inlined
+def _at(m: Array, i: Index, step: Index, y: Array, o: Index, gap: Index, count: Index) -> None:
+    # Five runs at distance ``step`` to three at distance ``gap``. A loop for each result: LLVM
+    # gives up vectorising where many pairs of arrays might overlap.
+    two, four = np.float32(2), np.float32(4)
+    i1, i2 = i + step, i + step + step
+    i3, i4 = i2 + step, i2 + step + step
+    for k in range(count):
+        y[o + k] = m[i + k] + (m[i1 + k] + m[i2 + k]) + m[i3 + k]
+    o += gap
+    for k in range(count):
+        y[o + k] = m[i1 + k] - m[i2 + k] + two * m[i3 + k]
+    o += gap
+    for k in range(count):
+        y[o + k] = (m[i1 + k] + m[i2 + k]) + four * m[i3 + k] + m[i4 + k]
 
 
-@compiled
-def _at_adjoint(y0: Number, y1: Number, y2: Number) -> Five:
-    even, two, four = y0 + y2, np.float32(2), np.float32(4)
-    return y0, even + y1, even - y1, y0 + two * y1 + four * y2, y2
+@inlined
+def _at_adjoint(
+    y: Array, i: Index, step: Index, m: Array, o: Index, gap: Index, count: Index
+) -> None:
+    two, four = np.float32(2), np.float32(4)
+    i1, i2 = i + step, i + step + step
+    for k in range(count):
+        m[o + k] = y[i + k]
+    o += gap
+    for k in range(count):
+        m[o + k] = y[i + k] + y[i2 + k] + y[i1 + k]
+    o += gap
+    for k in range(count):
+        m[o + k] = y[i + k] + y[i2 + k] - y[i1 + k]
+    o += gap
+    for k in range(count):
+        m[o + k] = y[i + k] + two * y[i1 + k] + four * y[i2 + k]
+    o += gap
+    for k in range(count):
+        m[o + k] = y[i2 + k]
 
 
 @compiled
@@ -228,73 +256,39 @@ def _add_patch(patch: Array, top: int, left: int, image: Array) -> None:
 
 @compiled
 def deconv_outputs(products: Array, bias: Array, y: Array) -> None:
-    """Products (n·t·t, 25, 4·O) to y = max(· + bias, 0), (n, 6·t, 6·t, O)."""
+    """Products (n·t·t, 25, 4·O) to y = max(· + bias, 0), (n, 6·t, 6·t, O).
+
+    Two phases of a line are neighbours in products and in y: they are one run.
+    """
     n, size, _, outputs = y.shape
-    t = size // 6
-    columns = 4 * outputs
-    half = np.empty((3, 5, columns), np.float32)
-    zero = np.float32(0)
-    row = 0
-    for i in range(n):
-        for a in range(t):
-            for b in range(t):
-                for v in range(5):
-                    for k in range(columns):
-                        half[0, v, k], half[1, v, k], half[2, v, k] = _at(
-                            products[row, v, k],
-                            products[row, 5 + v, k],
-                            products[row, 10 + v, k],
-                            products[row, 15 + v, k],
-                            products[row, 20 + v, k],
-                        )
-                for u in range(3):
-                    for phase in range(4):
-                        r, s = 6 * a + 2 * u + phase // 2, 6 * b + phase % 2
-                        k = phase * outputs
-                        for o in range(outputs):
-                            y0, y1, y2 = _at(
-                                half[u, 0, k + o],
-                                half[u, 1, k + o],
-                                half[u, 2, k + o],
-                                half[u, 3, k + o],
-                                half[u, 4, k + o],
-                            )
-                            y[i, r, s, o] = max(y0 + bias[o], zero)
-                            y[i, r, s + 2, o] = max(y1 + bias[o], zero)
-                            y[i, r, s + 4, o] = max(y2 + bias[o], zero)
-                row += 1
+    t, pair, columns, zero = size // 6, at(2 * outputs), at(4 * outputs), np.float32(0)
+    five = at(5) * columns
+    flat, out, half = products.reshape(-1), y.reshape(-1), np.empty(60 * outputs, np.float32)
+    tiled = np.empty(6 * outputs, np.float32)
+    for k in range(6 * outputs):
+        tiled[k] = bias[k % outputs]
+    for row in range(n * t * t):
+        top, left = 6 * (row // t), 6 * (row % t)  # top counts on through all images
+        _at(flat, at(5 * row) * five, five, half, at(0), five, five)
+        for line in range(6):
+            start = at(line // 2) * five + at(line % 2) * pair
+            o = at(((top + line) * size + left) * outputs)
+            _at(half, start, columns, out, o, pair, pair)
+            for k in range(at(6 * outputs)):
+                out[o + k] = max(out[o + k] + tiled[k], zero)
 
 
 @compiled
 def deconv_outputs_gradient(dy: Array, products: Array) -> None:
     """The adjoint of :func:`deconv_outputs` without its bias, dy being masked by the ReLU."""
     n, size, _, outputs = dy.shape
-    t = size // 6
-    columns = 4 * outputs
-    half = np.empty((3, 5, columns), np.float32)
-    row = 0
-    for i in range(n):
-        for a in range(t):
-            for b in range(t):
-                for u in range(3):
-                    for phase in range(4):
-                        r, s = 6 * a + 2 * u + phase // 2, 6 * b + phase % 2
-                        k = phase * outputs
-                        for o in range(outputs):
-                            (
-                                half[u, 0, k + o],
-                                half[u, 1, k + o],
-                                half[u, 2, k + o],
-                                half[u, 3, k + o],
-                                half[u, 4, k + o],
-                            ) = _at_adjoint(dy[i, r, s, o], dy[i, r, s + 2, o], dy[i, r, s + 4, o])
-                for v in range(5):
-                    for k in range(columns):
-                        (
-                            products[row, v, k],
-                            products[row, 5 + v, k],
-                            products[row, 10 + v, k],
-                            products[row, 15 + v, k],
-                            products[row, 20 + v, k],
-                        ) = _at_adjoint(half[0, v, k], half[1, v, k], half[2, v, k])
-                row += 1
+    t, pair, columns = size // 6, at(2 * outputs), at(4 * outputs)
+    five = at(5) * columns
+    flat, out, half = dy.reshape(-1), products.reshape(-1), np.empty(60 * outputs, np.float32)
+    for row in range(n * t * t):
+        top, left = 6 * (row // t), 6 * (row % t)
+        for line in range(6):
+            start = at(line // 2) * five + at(line % 2) * pair
+            o = at(((top + line) * size + left) * outputs)
+            _at_adjoint(flat, o, pair, half, start, columns, pair)
+        _at_adjoint(half, at(0), five, out, at(5 * row) * five, five, five)
