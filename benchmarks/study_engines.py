@@ -35,8 +35,8 @@ from world_models.engine.processes import ProcessEngine
 
 WORKERS, TIMEOUT = 2, 10.0
 """Processes; seconds after which a unit is held to hang, of the case about that."""
-BATCH, STEPS = 16, 200
-"""Of a real unit: episodes in lockstep, and steps of each."""
+BATCH, STEPS, EMPTY = 16, 100, 300
+"""Of a real unit: episodes in lockstep, and steps of each; how many empty units."""
 MARK = "WORLD_MODELS_STUDY"
 """Environment variable by which all processes of a case are found, whoever their parent is."""
 
@@ -132,7 +132,7 @@ def speed(engine: Engine, _: str) -> dict[str, Any]:
     begin = time.perf_counter()
     list(engine.run(task, [bout(seed, 5, BATCH) for seed in range(WORKERS)]))
     ready = time.perf_counter() - begin
-    units = [bout(seed, STEPS, BATCH) for seed in range(8 * WORKERS)]
+    units = [bout(seed, STEPS, BATCH) for seed in range(6 * WORKERS)]
     begin = time.perf_counter()
     steps = sum(int(outcome.lengths.sum()) for _, outcome in engine.run(task, units))
     rate = steps / (time.perf_counter() - begin)
@@ -140,8 +140,8 @@ def speed(engine: Engine, _: str) -> dict[str, Any]:
     empty = Task(None, None, pid)
     list(engine.run(empty, [0.0] * WORKERS))
     begin = time.perf_counter()
-    list(engine.run(empty, [0.0] * 1000))
-    each = (time.perf_counter() - begin) / 1000
+    list(engine.run(empty, [0.0] * EMPTY))
+    each = (time.perf_counter() - begin) / EMPTY
     return {
         "ready": ready,
         "steps a second": rate,

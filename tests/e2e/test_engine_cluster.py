@@ -17,7 +17,7 @@ import pytest
 import world_models
 from world_models.engine.api import Task
 from world_models.engine.cluster import ClusterEngine
-from world_models.engine.kind import Kind
+from world_models.engine.kind import kind
 from world_models.engine.processes import ProcessEngine
 from world_models.engine.settings import EngineSettings, open_engine
 from world_models.errors import EngineError
@@ -75,7 +75,7 @@ def package(tmp_path_factory):
     """The project's modules as they are now: workers that start later must not see edits."""
     folder = tmp_path_factory.mktemp("package")
     shutil.copytree(Path(world_models.__file__).parent, folder / "world_models")
-    assert Kind.here()  # remembered from here on
+    assert kind()  # remembered from here on
     return folder
 
 

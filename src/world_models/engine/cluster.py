@@ -4,14 +4,13 @@ import queue
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 from world_models.engine import states
 from world_models.engine.api import Task
-from world_models.engine.kind import Kind, threads_fault
+from world_models.engine.kind import differences, kind, threads_fault
 from world_models.engine.spread import Death, spread
 from world_models.errors import EngineError, UserError
 
@@ -22,17 +21,9 @@ _FETCH = 300.0  # seconds for a result that is ready to arrive
 _LOOK = 0.5  # seconds between two looks at who is there
 
 
-def inspect() -> tuple[Kind, str | None]:
+def inspect() -> tuple[Mapping[str, str], str | None]:
     """A worker's kind and what is wrong with its threads; runs there."""
-    return Kind.here(), threads_fault()
-
-
-@dataclass(eq=False)
-class _Unit:
-    """A unit at work on a worker."""
-
-    worker: str
-    future: Any
+    return kind(), threads_fault()
 
 
 class ClusterEngine:
@@ -52,10 +43,10 @@ class ClusterEngine:
         self._address, self._timeout = address, timeout
         self._client = _connect(address)
         self._idle: list[str] = []
-        self._busy: dict[str, _Unit] = {}
+        self._busy: dict[str, Any] = {}  # worker → future of its unit
         self._refused: dict[str, str] = {}  # worker → why
         self._task: dict[str, str] = {}  # worker → key of the task that it was sent last
-        self._events: queue.SimpleQueue[_Unit] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._looked = 0.0
         try:
             self._await_first()
@@ -67,8 +58,8 @@ class ClusterEngine:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for unit in self._busy.values():
-            unit.future.cancel()
+        for future in self._busy.values():
+            future.cancel()
         self._client.close()
 
     @property
@@ -96,32 +87,32 @@ class ClusterEngine:
             future = self._client.submit(
                 states.perform, task.key, content, unit, workers=[worker], pure=False, retries=0
             )
-        begun = self._busy[worker] = _Unit(worker, future)
-        future.add_done_callback(lambda _: self._events.put(begun))
+        self._busy[worker] = future
+        future.add_done_callback(lambda _: self._events.put((worker, future)))
 
     def wait(self, seconds: float) -> list[tuple[str, bytes | Death]]:
         """Answers and deaths of workers at work."""
         answers: list[tuple[str, bytes | Death]] = []
-        for unit in self._ended(seconds):
-            if self._busy.get(unit.worker) is unit:  # and was not given up
-                answer = _fetch(unit.future)
-                answers.append((unit.worker, answer))
-                self._release(unit, fit=not isinstance(answer, Death))
+        for worker, future in self._ended(seconds):
+            if self._busy.get(worker) is future:  # and was not given up
+                answer = _fetch(future)
+                answers.append((worker, answer))
+                self._release(worker, fit=not isinstance(answer, Death))
         for worker in self._look():
             answers.append((worker, Death("it left the cluster")))
-            self._release(self._busy[worker], fit=False)
+            self._release(worker, fit=False)
         return answers
 
     def discard(self, worker: str, *, hung: bool) -> None:
         """Give a unit up. Only a worker with a nanny can be killed; else it is used no more."""
-        self._release(self._busy[worker], fit=not hung)
+        self._release(worker, fit=not hung)
         if hung:
             self._refused[worker] = "it hung"
             with suppress(Exception):  # no nanny, or gone
                 # It goes on by itself after the time-out; nothing here has to wait for it.
                 self._client.restart_workers([worker], timeout=1, raise_for_error=False)
 
-    def _ended(self, seconds: float) -> list[_Unit]:
+    def _ended(self, seconds: float) -> list[tuple[str, Any]]:
         ended = []
         with suppress(queue.Empty):
             ended.append(self._events.get(timeout=seconds))
@@ -129,13 +120,12 @@ class ClusterEngine:
                 ended.append(self._events.get_nowait())
         return ended
 
-    def _release(self, unit: _Unit, *, fit: bool) -> None:
-        del self._busy[unit.worker]
-        unit.future.cancel()
+    def _release(self, worker: str, *, fit: bool) -> None:
+        self._busy.pop(worker).cancel()
         if fit:
-            self._idle.append(unit.worker)
+            self._idle.append(worker)
         else:
-            self._task.pop(unit.worker, None)
+            self._task.pop(worker, None)
 
     def _look(self, *, at_once: bool = False) -> list[str]:
         """Take up workers that came, drop those that left; give the busy ones among these."""
@@ -201,10 +191,10 @@ def _fault(report: Any, threads: int) -> str | None:
     """Why a worker is not fit, or None."""
     if isinstance(report, BaseException):
         return f"{type(report).__name__}: {report}"
-    kind, fault = report
+    there, fault = report
     if threads != 1:
         fault = f"it has {threads} threads; start it with --nthreads 1"
-    return "; ".join(Kind.here().differences(kind)) or fault
+    return "; ".join(differences(kind(), there)) or fault
 
 
 def _fetch(future: Any) -> bytes | Death:

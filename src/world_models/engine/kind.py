@@ -4,7 +4,7 @@ import hashlib
 import os
 import platform
 import sys
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -18,51 +18,27 @@ _FEATURES = (
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
-@dataclass(frozen=True)
-class Kind:
-    """Equal kinds give equal bits.
-
-    Attributes:
-        python: version.
-        packages: versions of the packages that compute.
-        code: digest of this project's modules.
-        machine: architecture and operating system.
-        cpu: vendor and features.
-    """
-
-    python: str
-    packages: tuple[str, ...]
-    code: str
-    machine: str
-    cpu: tuple[str, ...]
-
-    @classmethod
-    def here(cls) -> "Kind":
-        """The kind of this process."""
-        return _here()
-
-    def differences(self, other: "Kind") -> list[str]:
-        """What sets ``other`` apart, one line each; empty if nothing."""
-        lines = []
-        for field in fields(self):
-            ours, theirs = getattr(self, field.name), getattr(other, field.name)
-            if isinstance(ours, tuple):
-                ours, theirs = (", ".join(sorted(set(a) - set(b))) or "–" for a, b in
-                                ((ours, theirs), (theirs, ours)))  # fmt: skip
-            if ours != theirs:
-                lines.append(f"{field.name}: {theirs} there, {ours} here")
-        return lines
-
-
 @cache
-def _here() -> Kind:
-    return Kind(
-        python=platform.python_version(),
-        packages=tuple(_version(name) for name in PACKAGES),
-        code=_code(),
-        machine=f"{platform.machine()} {sys.platform}",
-        cpu=_cpu(),
-    )
+def kind() -> Mapping[str, str]:
+    """Facts of this process by name. Where all facts are equal, results are, to the last bit."""
+    vendor, features = _cpu()
+    return {
+        "python": platform.python_version(),
+        "machine": f"{platform.machine()} {sys.platform}",
+        "code": _code(),
+        "cpu": vendor,
+        **{name: _version(name) for name in PACKAGES},
+        **{name: "yes" if name in features else "no" for name in _FEATURES.split()},
+    }
+
+
+def differences(here: Mapping[str, str], there: Mapping[str, str]) -> list[str]:
+    """What sets two kinds apart, one line each; empty if nothing."""
+    return [
+        f"{name}: {there.get(name)} there, {here.get(name)} here"
+        for name in sorted({*here, *there})
+        if here.get(name) != there.get(name)
+    ]
 
 
 def threads_fault() -> str | None:
@@ -73,12 +49,13 @@ def threads_fault() -> str | None:
 
 def _version(package: str) -> str:
     try:
-        return f"{package} {metadata.version(package)}"
+        return metadata.version(package)
     except metadata.PackageNotFoundError:
-        return f"no {package}"
+        return "missing"
 
 
 def _code() -> str:
+    """A digest of this project's modules."""
     package = Path(__file__).parents[1]
     digest = hashlib.sha256()
     for path in sorted(package.rglob("*.py")):
@@ -87,15 +64,15 @@ def _code() -> str:
     return digest.hexdigest()[:12]
 
 
-def _cpu() -> tuple[str, ...]:
+def _cpu() -> tuple[str, set[str]]:
+    """Vendor and features."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
-        return (platform.processor(),)
+        return platform.processor(), set()
     first: dict[str, str] = {}
     for line in lines:
         key, _, value = line.partition(":")
         first.setdefault(key.strip(), value.strip())
-    features = (first.get("flags") or first.get("Features") or "").split()
     vendor = first.get("vendor_id") or first.get("CPU implementer") or "unknown"
-    return (vendor, *sorted(set(_FEATURES.split()).intersection(features)))
+    return vendor, set((first.get("flags") or first.get("Features") or "").split())
