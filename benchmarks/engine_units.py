@@ -1,6 +1,7 @@
 """Small units of work for ``study_engines``: in a module that imports nothing large."""
 
 import os
+import pickle
 import signal
 import subprocess
 import time
@@ -8,12 +9,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from world_models.engine import pickling, states
+from world_models.engine import states
+
+_TASK: list[Any] = []
 
 
-def perform(key: str, unit: Any) -> Any:
+def remember(key: str, content: bytes) -> None:
+    """Loky's start of a worker."""
+    _TASK[:] = [key, content]
+
+
+def perform(unit: Any) -> Any:
     """A unit on a worker of loky's."""
-    return pickling.loads(states.perform(key, pickling.dumps(unit))).result
+    return pickle.loads(states.perform(*_TASK, pickle.dumps(unit))).result
 
 
 def pid(_: Any, seconds: float) -> int:

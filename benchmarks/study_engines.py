@@ -27,8 +27,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks.engine_units import die_once, hang_once, perform, pid, play_on
-from world_models.engine import states
+from benchmarks.engine_units import die_once, hang_once, perform, pid, play_on, remember
 from world_models.engine.api import ONE_THREAD, Engine, Task
 from world_models.engine.cluster import ClusterEngine
 from world_models.engine.processes import ProcessEngine
@@ -54,7 +53,7 @@ class LokyEngine:
         while todo:
             self._open(task)
             submit = self._executor.submit
-            running = {submit(perform, task.key, unit): i for i, unit in todo.items()}
+            running = {submit(perform, unit): i for i, unit in todo.items()}
             while running:
                 done, _ = wait(running, self._timeout, FIRST_COMPLETED)
                 if not done or any(future.exception() for future in done):
@@ -69,7 +68,7 @@ class LokyEngine:
         from loky import get_reusable_executor
 
         self._executor = get_reusable_executor(
-            WORKERS, timeout=None, env=ONE_THREAD, initializer=states.install,
+            WORKERS, timeout=None, env=ONE_THREAD, initializer=remember,
             initargs=(task.key, task.content), reuse="auto",
         )  # fmt: skip
 
