@@ -13,12 +13,13 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from world_models.commands.playing import latent, open_agent
+from world_models.agent import Agent
+from world_models.commands.playing import open_agent
 from world_models.engine.api import Engine, Task
 from world_models.engine.settings import EngineSettings, open_engine
 from world_models.evaluation import tables
-from world_models.evaluation.agent import Agent
 from world_models.evaluation.statistics import Score, score
+from world_models.evaluation.tasks import in_reality
 from world_models.evaluation.trials import Trial
 from world_models.seeding import episode_seeds
 from world_models.stages.evaluate import Match
@@ -65,10 +66,10 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=100)
     parser.add_argument("--models", type=Path, help="holds a folder for each environment")
     arguments = parser.parse_args()
-    agent, seen = open_agent(arguments), latent(arguments)
+    agent = open_agent(arguments)
     with open_engine(EngineSettings.from_environment()) as engine:
         found = [
-            play(engine, agent, r, agent.in_reality(BATCH, seen, r), arguments.episodes)
+            play(engine, agent, r, in_reality(agent, BATCH, agent.latent, r), arguments.episodes)
             for r in RENDERERS
         ]
     print(compare(*found))

@@ -12,10 +12,31 @@
        ↓
     evaluate   scores in the genuine simulator, on seeds that nothing else used
 
-Importing this package registers the environments with Gymnasium, and imports nothing heavy.
+In Python: ``agent = world_models.load("models/carracing")``, see :class:`world_models.agent.Agent`.
+
+Importing this package registers the environments with Gymnasium, and imports nothing heavy: the
+public names are loaded when they are asked for.
 """
 
 from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from world_models.agent import Agent, load
+
+__all__ = ["Agent", "load"]
 
 # By name: which environments there are changes no result, so that no stage depends on it.
 import_module("world_models.envs.registration").register()
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name. By name too: no stage depends on what people use."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module("world_models.agent"), name)
+
+
+def __dir__() -> list[str]:
+    """The public names, loaded or not."""
+    return sorted({*globals(), *__all__})

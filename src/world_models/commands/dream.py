@@ -3,6 +3,7 @@
 from argparse import Namespace
 
 from world_models.commands.playing import open_agent, play, report, suffix
+from world_models.evaluation import tasks
 from world_models.reports import films
 
 
@@ -10,7 +11,7 @@ def run(arguments: Namespace) -> int:
     """Play, report, and film if asked."""
     suffix(arguments.video)
     agent = open_agent(arguments)
-    task = agent.in_dream(min(arguments.episodes, 256), arguments.tau)
+    task = tasks.in_dream(agent, min(arguments.episodes, 256), arguments.tau)
     played = play(arguments, agent, task)
     if arguments.video is not None:
         recordings = [recording for unit in played for recording in unit.recordings]

@@ -3,17 +3,15 @@
 import json
 from argparse import Namespace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
+from world_models.agent import Agent
 from world_models.engine.api import Task
 from world_models.errors import UserError
 from world_models.evaluation import tables
-from world_models.evaluation.agent import Agent
 from world_models.evaluation.trials import Played, Trial
 from world_models.progress import progress
-from world_models.storage.artifact import open_artifact
 from world_models.storage.scratch import find_root
 
 FILMED = 8
@@ -34,26 +32,16 @@ def suffix(video: Path | None) -> None:
         raise UserError(f"--video {video}: the folder {video.parent} does not exist.")
 
 
-def _models(arguments: Namespace) -> Path:
-    default = find_root() / "models" / arguments.environment
-    return default if arguments.models is None else Path(arguments.models)
-
-
 def open_agent(arguments: Namespace) -> Agent:
     """V, M and C from the models' folder.
 
     Raises:
         InputError: one is missing or damaged; the message says how to get it.
     """
-    models = _models(arguments)
-    paths = [models / kind for kind in ("vae", "mdnrnn", "controller")]
-    return Agent.load(arguments.environment, *paths)
-
-
-def latent(arguments: Namespace) -> Literal["sample", "mean"]:
-    """What C saw of V while it was trained; the authors' sample if that was in a dream."""
-    card = open_artifact(_models(arguments) / "controller", "controller", verify=False)
-    return "mean" if card.parameters.get("latent") == "mean" else "sample"
+    default = find_root() / "models" / arguments.environment
+    models = default if arguments.models is None else Path(arguments.models)
+    parts = (models / kind for kind in ("vae", "mdnrnn", "controller"))
+    return Agent.open(*parts, environment=arguments.environment)
 
 
 def play(arguments: Namespace, agent: Agent, task: Task) -> list[Played]:

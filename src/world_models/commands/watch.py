@@ -2,7 +2,8 @@
 
 from argparse import Namespace
 
-from world_models.commands.playing import latent, open_agent, play, report, suffix
+from world_models.commands.playing import open_agent, play, report, suffix
+from world_models.evaluation import tasks
 from world_models.reports import films
 from world_models.reports.replay import replay
 
@@ -12,7 +13,7 @@ def run(arguments: Namespace) -> int:
     suffix(arguments.video)
     agent = open_agent(arguments)
     batch = min(arguments.episodes, 16)
-    task = agent.in_reality(batch, latent(arguments), arguments.renderer)
+    task = tasks.in_reality(agent, batch, agent.latent, arguments.renderer)
     played = play(arguments, agent, task)
     if arguments.video is not None:
         recordings = [recording for unit in played for recording in unit.recordings]

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from world_models.agent import Agent
 from world_models.engine.api import Engine, Task
 from world_models.engine.settings import open_engine
-from world_models.evaluation import recordings, tables, trials
-from world_models.evaluation.agent import Agent
+from world_models.evaluation import recordings, tables, tasks, trials
 from world_models.evaluation.parameters import EvaluateParameters
 from world_models.evaluation.recordings import Recording
 from world_models.evaluation.trials import Played, RandomPlan, Trial
@@ -37,7 +37,7 @@ def run(
 ) -> None:
     """Play, score and record."""
     paths = (inputs[kind].path for kind in ("vae", "mdnrnn", "controller"))
-    agent = Agent.load(context.environment, *paths)
+    agent = Agent.open(*paths, environment=context.environment)
     with open_engine(context.engine) as engine:
         played = _play(parameters, agent, engine)
     table = pd.concat([tables.episodes(policy, played[policy]) for policy in ("agent", "random")])
@@ -47,7 +47,7 @@ def run(
         dreams.to_csv(folder / "dreams.csv", index=False)
         for name in ("agent", "dream"):
             recordings.save(folder / f"{name}.safetensors", _recordings(played[name]))
-    metrics = _metrics(table, dreams if agent.ends_in_dreams else None)
+    metrics = _metrics(table, dreams if agent.memory.predicts else None)
     outputs.write_metrics(metrics)
 
 
@@ -76,12 +76,12 @@ def _play(parameters: EvaluateParameters, agent: Agent, engine: Engine) -> dict[
     matches = {
         "agent": Match(
             f"evaluate {where}",
-            agent.in_reality(p.batch, p.latent),
+            tasks.in_reality(agent, p.batch, p.latent),
             _trials(p, agent, p.episodes, record=p.videos),
         ),
         "dream": Match(
             f"dream {where}",
-            agent.in_dream(p.batch, p.tau),
+            tasks.in_dream(agent, p.batch, p.tau),
             _trials(p, agent, p.dream_episodes, record=DREAMS),
         ),
         "random": Match(

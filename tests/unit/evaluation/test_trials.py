@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from world_models.agent import Agent
 from world_models.envs import catalogue
-from world_models.evaluation import trials
-from world_models.evaluation.agent import Agent
+from world_models.evaluation import tasks, trials
 from world_models.evaluation.recordings import Recording
 from world_models.evaluation.trials import Played, RandomPlan, Trial
 from world_models.reports.replay import replay
@@ -12,7 +12,7 @@ from world_models.worlds.dream import Dream
 
 @pytest.fixture(scope="module")
 def agent(models) -> Agent:
-    return Agent.load("takecover", *(models / kind for kind in ("vae", "mdnrnn", "controller")))
+    return Agent.load(models)
 
 
 def _play(task, *args, **kwargs) -> Played:
@@ -24,7 +24,9 @@ def _play(task, *args, **kwargs) -> Played:
 
 def test_recorded_actions_replayed_in_a_simulator_give_the_recorded_return(agent):
     seeds = np.array([900, 901, 902])
-    played = _play(agent.in_reality(3, "mean", "fast"), agent.controller.theta, seeds, record=2)
+    played = _play(
+        tasks.in_reality(agent, 3, "mean", "fast"), agent.controller.theta, seeds, record=2
+    )
     assert [r.seed for r in played.recordings] == [900, 901]
     for recording, length, total in zip(
         played.recordings, played.outcomes.lengths, played.outcomes.returns, strict=False
@@ -40,7 +42,7 @@ def test_recorded_actions_replayed_in_a_simulator_give_the_recorded_return(agent
 
 
 def test_recorded_z_and_actions_are_those_of_the_dream(agent):
-    task, seeds = agent.in_dream(2, 1.0), np.array([5, 6])
+    task, seeds = tasks.in_dream(agent, 2, 1.0), np.array([5, 6])
     played = _play(task, agent.controller.theta, seeds, record=1)
     (recording,) = played.recordings
     dream = task.payload.world.build()
@@ -53,9 +55,10 @@ def test_recorded_z_and_actions_are_those_of_the_dream(agent):
 
 def test_a_dream_depends_on_its_seed_alone(agent):
     seeds = np.array([5, 6, 7])
-    together = _play(agent.in_dream(3, 1.2), agent.controller.theta, seeds)
+    together = _play(tasks.in_dream(agent, 3, 1.2), agent.controller.theta, seeds)
     alone = [
-        _play(agent.in_dream(1, 1.2), agent.controller.theta, seeds[i : i + 1]) for i in (0, 2)
+        _play(tasks.in_dream(agent, 1, 1.2), agent.controller.theta, seeds[i : i + 1])
+        for i in (0, 2)
     ]
     assert together.outcomes.lengths[[0, 2]].tolist() == [
         int(played.outcomes.lengths[0]) for played in alone
@@ -63,7 +66,7 @@ def test_a_dream_depends_on_its_seed_alone(agent):
 
 
 def test_the_dreams_world_is_m_at_tau(agent):
-    plan = agent.in_dream(2, 0.5).payload.world
+    plan = tasks.in_dream(agent, 2, 0.5).payload.world
     world = plan.build()
     assert isinstance(world, Dream)
     assert (plan.tau, plan.cap) == (0.5, 2100)

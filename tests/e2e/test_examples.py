@@ -1,0 +1,51 @@
+"""The examples, run as people run them, on the models of the smoke pipeline."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+
+
+def run(pipeline, name: str, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / name), *arguments],
+        cwd=pipeline.folder,
+        env=pipeline.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    return done.stdout
+
+
+def test_examples_are_short():
+    lengths = {path.name: len(path.read_text().splitlines()) for path in EXAMPLES.glob("*.py")}
+    assert set(lengths) == {"drive.py", "see.py", "dream.py"}
+    assert max(lengths.values()) <= 30
+
+
+@pytest.mark.parametrize("environment", ["carracing", "takecover"])
+def test_agent_plays_a_whole_episode_in_a_gymnasium_loop(pipeline, environment):
+    said = run(pipeline, "drive.py", environment)
+    total = float(re.fullmatch(rf"{environment}: return (-?\d+\.\d)\n", said)[1])
+    assert -200 < total < 2101
+
+
+def test_frame_is_encoded_and_decoded(pipeline, tmp_path):
+    said = run(pipeline, "see.py", "takecover", str(tmp_path / "see.png"))
+    assert re.match(r"z has \d+ numbers; mean error \d+\.\d/255", said)
+    assert Image.open(tmp_path / "see.png").size == (512, 256)
+
+
+def test_dream_is_stepped_by_hand(pipeline, tmp_path):
+    said = run(pipeline, "dream.py", "takecover", str(tmp_path / "dream.gif"))
+    steps = int(re.fullmatch(r"takecover: dreamed (\d+) steps\n", said)[1])
+    assert 1 <= steps <= 300
+    assert Image.open(tmp_path / "dream.gif").n_frames >= 1
