@@ -154,13 +154,12 @@ def _overwrite(document: Any, overlay: Mapping[str, Any], prefix: str = "") -> I
 
 
 def main() -> None:
-    """``python -m world_models.experiment [params.yaml] [configs]``: exit 2 on the first fault."""
+    """``python -m world_models.experiment [params.yaml]``: exit 2 on the first fault."""
     parser = argparse.ArgumentParser(description=check.__doc__)
     parser.add_argument("params", type=Path, nargs="?", default=Path("params.yaml"))
-    parser.add_argument("profiles", type=Path, nargs="?", default=Path("configs"))
     arguments = parser.parse_args()
     try:
-        check(arguments.params, arguments.profiles)
+        check(arguments.params, arguments.params.parent / "configs")
     except UserError as error:
         sys.exit(f"{error}")
 
