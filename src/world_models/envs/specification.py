@@ -53,8 +53,9 @@ class Specification:
         install: how to get them.
         entry_point: ``module:Class`` of the simulator, a ``gymnasium.Env`` that gives uint8
             (64, 64, 3) and takes vectors of ``actions``. It is called with ``renderer`` and
-            ``render_mode``, and truncates itself after ``cap`` steps. May be left out with
-            ``wraps``.
+            ``render_mode``, and truncates itself after ``cap`` steps. The ``info`` of an episode's
+            last step may hold ``episode_figures``, numbers by name, such as whether a lap was
+            finished: evaluation reports them. May be left out with ``wraps``.
         wraps: id of a Gymnasium environment that can draw itself (``render_mode="rgb_array"``):
             its pictures become the frames, and no simulator has to be written.
         renderers: the simulator's own names; the first is the fastest, the last the genuine one,

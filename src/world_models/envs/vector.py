@@ -1,6 +1,6 @@
 """Several simulators in this process, stepped in lockstep."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium
@@ -64,6 +64,12 @@ class Lockstep(gymnasium.vector.VectorEnv[Frames, FloatArray, NDArray[Any]]):
         self.action_size: int = first.action_space.shape[0]
         self._buffer = np.zeros((num_envs, *first.observation_space.shape), np.uint8)
         self._live = np.zeros(0, np.bool_)
+        self._figures: list[Mapping[str, float]] = []
+
+    @property
+    def figures(self) -> tuple[Mapping[str, float], ...]:
+        """What the simulators said at the end of each of the m episodes, by name; often nothing."""
+        return tuple(self._figures)
 
     @property
     def live(self) -> BoolArray:
@@ -86,9 +92,11 @@ class Lockstep(gymnasium.vector.VectorEnv[Frames, FloatArray, NDArray[Any]]):
         chosen = np.ones(len(seeds), np.bool_) if mask is None else np.asarray(mask, np.bool_)
         if mask is None:
             self._live = np.zeros(len(seeds), np.bool_)
+            self._figures = [{} for _ in seeds]
         assert chosen.shape == self._live.shape == (len(seeds),), "a mask has a flag a member"
         for i in np.flatnonzero(chosen):
             self._buffer[i], _ = self._simulators[i].reset(seed=seeds[i])
+            self._figures[i] = {}
         self._live |= chosen
         return self._buffer[: len(seeds)], {}
 
@@ -99,9 +107,11 @@ class Lockstep(gymnasium.vector.VectorEnv[Frames, FloatArray, NDArray[Any]]):
         rewards = np.zeros(m, np.float32)
         terminated, truncated = np.zeros(m, np.bool_), np.zeros(m, np.bool_)
         for i in np.flatnonzero(self._live):
-            self._buffer[i], rewards[i], terminated[i], truncated[i], _ = self._simulators[i].step(
-                actions[i]
-            )
+            self._buffer[i], rewards[i], terminated[i], truncated[i], info = self._simulators[
+                i
+            ].step(actions[i])
+            if terminated[i] or truncated[i]:
+                self._figures[i] = info.get("episode_figures", {})
         self._live = self._live & ~(terminated | truncated)
         return self._buffer[:m], rewards, terminated, truncated, {}
 

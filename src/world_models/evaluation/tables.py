@@ -8,10 +8,15 @@ import pandas as pd
 from world_models.evaluation.statistics import Score, score
 from world_models.evaluation.trials import Played
 
+COLUMNS = ["policy", "seed", "return", "length", "ended"]
+
 
 def episodes(policy: str, played: Sequence[Played]) -> pd.DataFrame:
-    """Columns policy, seed, return, length (steps) and ended (terminated or truncated)."""
-    return pd.DataFrame(
+    """Columns policy, seed, return, length (steps), ended (terminated or truncated), figures.
+
+    A figure is a number that the simulator gives of an episode; each has a column.
+    """
+    table = pd.DataFrame(
         {
             "policy": policy,
             "seed": np.concatenate([p.seeds for p in played]),
@@ -22,6 +27,14 @@ def episodes(policy: str, played: Sequence[Played]) -> pd.DataFrame:
             ),
         }
     )
+    figures = pd.DataFrame([figure for p in played for figure in p.outcomes.figures])
+    return pd.concat([table, figures], axis=1)
+
+
+def figures(table: pd.DataFrame) -> dict[str, float]:
+    """Mean of each figure over one policy's episodes; of a yes or no, that is its share."""
+    given = table.drop(columns=COLUMNS).dropna(axis=1, how="all")
+    return {str(name): float(values.mean()) for name, values in given.items()}
 
 
 def summary(table: pd.DataFrame) -> Score:

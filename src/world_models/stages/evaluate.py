@@ -112,10 +112,12 @@ def _recordings(played: list[Played]) -> list[Recording]:
 
 
 def _metrics(table: pd.DataFrame, dreams: pd.DataFrame | None) -> dict[str, Any]:
-    scores = {str(name): tables.summary(part) for name, part in table.groupby("policy")}
+    parts: dict[str, pd.DataFrame] = {str(name): part for name, part in table.groupby("policy")}
     if dreams is not None and len(dreams) > 1:
-        scores["dream"] = tables.summary(dreams)
-    return {name: asdict(score) for name, score in scores.items()}
+        parts["dream"] = dreams
+    return {
+        name: asdict(tables.summary(part)) | tables.figures(part) for name, part in parts.items()
+    }
 
 
 STAGE = Stage(

@@ -1,6 +1,6 @@
 """Simulators for whoever acts without looking: the random policies."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -18,6 +18,11 @@ class Blind:
         self.num_envs: int = simulators.num_envs
         self.action_size = simulators.action_size
         self._nothing = np.zeros((0, 0), np.float32)
+
+    @property
+    def figures(self) -> Sequence[Mapping[str, float]]:
+        """See :class:`~world_models.worlds.world.World`."""
+        return self._simulators.figures
 
     def reset(self, seeds: Sequence[int]) -> FloatArray:
         """Start an episode for each seed."""

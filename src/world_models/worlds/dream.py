@@ -1,6 +1,6 @@
 """M's dream: an environment that exists in M alone (paper section 4, App. A.4, D.2)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +54,11 @@ class Dream:
         self._live = 0  # work rows in use
         self._age = np.zeros(num_envs, np.int64)
         self._features = np.zeros((0, self.feature_size), np.float32)
+
+    @property
+    def figures(self) -> Sequence[Mapping[str, float]]:
+        """See :class:`~world_models.worlds.world.World`."""
+        return ()
 
     def reset(self, seeds: Sequence[int]) -> FloatArray:
         """Start a dream for each seed, m ≤ num_envs; the first features, float32 (m, F)."""

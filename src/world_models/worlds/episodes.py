@@ -1,6 +1,6 @@
 """The one loop that steps worlds: evolution, evaluation and videos all play through it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +27,8 @@ class Outcomes:
     """Ended by the environment's own rules."""
     truncated: BoolArray
     """Reached the environment's cap. Neither flag: stopped early, by patience or max_steps."""
+    figures: tuple[Mapping[str, float], ...]
+    """What the simulator says of each, by name; empty mappings, or nothing in a dream."""
 
 
 def play(
@@ -70,7 +72,7 @@ def play(
         if given_up.any():
             world.retire(given_up)
             live &= ~given_up
-    return Outcomes(returns, lengths, terminated, truncated)
+    return Outcomes(returns, lengths, terminated, truncated, tuple(world.figures))
 
 
 def _given_up(

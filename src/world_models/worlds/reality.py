@@ -1,6 +1,6 @@
 """The real environment as C sees it: simulators, V and M, batched over the live episodes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -64,6 +64,11 @@ class Reality:
         self._shown = np.zeros((self.num_envs, self.feature_size), np.float32)
         self._live = np.zeros(0, np.bool_)
         self._noise = np.empty((self.num_envs, NOISE_BLOCK, z), np.float32)
+
+    @property
+    def figures(self) -> Sequence[Mapping[str, float]]:
+        """See :class:`~world_models.worlds.world.World`."""
+        return self._simulators.figures
 
     def reset(self, seeds: Sequence[int]) -> FloatArray:
         """Start an episode for each seed, m ≤ num_envs; the first features, float32 (m, F)."""

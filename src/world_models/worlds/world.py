@@ -1,6 +1,6 @@
 """What C lives in: n episodes in lockstep that give features, whatever is behind them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -49,6 +49,10 @@ class World(Protocol):
     """F: z and the parts of M's state that C sees; the same in reality and in the dream."""
     action_size: int
     """A."""
+
+    @property
+    def figures(self) -> Sequence[Mapping[str, float]]:
+        """Numbers by name that the simulator gives of each of the m episodes that has ended."""
 
     def reset(self, seeds: Sequence[int]) -> FloatArray:
         """Start m = len(seeds) ≤ num_envs episodes, dropping those under way.

@@ -8,6 +8,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from world_models.envs.carracing.genuine import car_racing
+from world_models.envs.carracing.laps import Lap
 from world_models.envs.carracing.physics import Game
 from world_models.envs.carracing.raster import COLUMNS, ROWS
 from world_models.envs.carracing.renderer import Renderer
@@ -25,7 +26,9 @@ class CarRacing(gymnasium.Env[Frame, NDArray[np.float32]]):
 
     A frame is Gymnasium's 96×96 picture, rows 0–83, resized by area (paper, section 3 and the
     authors' code). Rewards, ends and the car are Gymnasium's, bit for bit, with either renderer.
-    The class truncates itself after 1,000 steps, so it needs no ``TimeLimit``.
+    An episode ends when all tiles are visited, off the field, or after 1,000 steps; see
+    :mod:`~world_models.envs.carracing.laps`, whose numbers the last step's ``info`` holds as
+    ``episode_figures``.
 
     Args:
         renderer: "fast" draws the small frame alone; "genuine" shrinks Gymnasium's own picture.
@@ -64,13 +67,19 @@ class CarRacing(gymnasium.Env[Frame, NDArray[np.float32]]):
         picture, info = self.game.reset(options=options)
         if self._fast:
             self._fast.begin(self.game)
+        self._lap = Lap(self.game)
         return self._frame(picture), info
 
     def step(self, action: NDArray[np.float32]) -> tuple[Frame, float, bool, bool, dict[str, Any]]:
         """One fiftieth of a second."""
         picture, reward, terminated, _, info = self.game.step(action)
         self._steps += 1
+        self._lap.step()
         truncated = self._steps >= SPECIFICATION.cap
+        if terminated or truncated:
+            finished = bool(info.get("lap_finished"))
+            left = bool(terminated) and not finished
+            info["episode_figures"] = self._lap.figures(finished=finished, left_field=left)
         return self._frame(picture), float(reward), bool(terminated), truncated, info
 
     def _frame(self, picture: Frame | None) -> Frame:
