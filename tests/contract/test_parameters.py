@@ -36,6 +36,13 @@ def test_all_profiles_are_valid():
     check(PARAMS, CONFIGS)
 
 
+def test_parameters_of_experiments_are_valid():
+    experiments = sorted(ROOT.glob("experiments/*/params.yaml"))
+    assert experiments
+    for path in experiments:
+        check(path, path.parent / "configs")
+
+
 def test_laptop_is_what_is_committed():
     base = read_yaml(PARAMS)
     assert merged(base, read_yaml(CONFIGS / "laptop.yaml")) == base
