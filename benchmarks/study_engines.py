@@ -33,7 +33,7 @@ from world_models.engine.cluster import ClusterEngine
 from world_models.engine.processes import ProcessEngine
 
 WORKERS, TIMEOUT = 2, 10.0
-"""Processes; seconds after which a unit is held to hang, of the case about that."""
+"""Processes; seconds after which a unit counts as hanging, in the case about that."""
 BATCH, STEPS, EMPTY = 16, 100, 300
 """Of a real unit: episodes in lockstep, and steps of each; how many empty units."""
 MARK = "WORLD_MODELS_STUDY"
@@ -161,7 +161,7 @@ def hung_worker(engine: Engine, folder: str) -> dict[str, Any]:
 
 
 def at_work(engine: Engine, folder: str) -> dict[str, Any]:
-    """Work on until something comes from without."""
+    """Work until the driver is stopped from outside."""
     list(engine.run(Task(None, folder, play_on), range(WORKERS)))
     return {}
 

@@ -124,7 +124,7 @@ def test_a_killed_worker_costs_its_unit_which_is_done_again(engine, tmp_path, ca
 
 
 @pytest.mark.slow
-def test_a_worker_of_another_kind_is_refused_and_told(tmp_path, package):
+def test_a_worker_of_another_kind_is_refused_with_the_reason(tmp_path, package):
     changed = tmp_path / "changed" / "world_models"
     shutil.copytree(package / "world_models", changed)
     with (changed / "seeding.py").open("a") as file:

@@ -33,7 +33,7 @@ class ClusterEngine:
 
     Args:
         address: of the scheduler, such as ``tcp://10.0.0.1:8786``.
-        timeout: seconds after which a unit is held to hang.
+        timeout: seconds after which a unit counts as hanging.
 
     Raises:
         UserError: Dask is not installed, no scheduler answers, or there is no fit worker.

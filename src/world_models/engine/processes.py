@@ -104,7 +104,7 @@ class ProcessEngine:
 
     Args:
         workers: processes at most.
-        timeout: seconds after which a unit is held to hang.
+        timeout: seconds after which a unit counts as hanging.
     """
 
     def __init__(self, workers: int, timeout: float) -> None:

@@ -24,7 +24,7 @@ class EngineSettings:
         workers: processes on this machine (without effect on a cluster).
         scheduler: address of a Dask scheduler, such as ``tcp://10.0.0.1:8786``; None for
             processes on this machine.
-        timeout: seconds after which a unit is held to hang.
+        timeout: seconds after which a unit counts as hanging.
     """
 
     workers: int

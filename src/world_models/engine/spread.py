@@ -53,7 +53,7 @@ def spread(
         pool: the workers.
         task: what to do.
         units: what to do it on.
-        timeout: seconds after which a unit (with its worker's set-up) is held to hang.
+        timeout: seconds after which a unit (with its worker's set-up) counts as hanging.
 
     Raises:
         EngineError: a unit was given up, or there is no worker.
@@ -74,7 +74,7 @@ class _Run(Generic[W]):
         self._pool, self._task, self._units, self._timeout = pool, task, units, timeout
         self._todo = deque(range(len(units)))
         self._running: dict[W, tuple[int, float]] = {}
-        self._losses: Counter[tuple[int, int]] = Counter()
+        self._losses: Counter[tuple[int, int]] = Counter()  # of a unit, by DEATHS or HANGS
         self._alone = time.monotonic()
 
     @property

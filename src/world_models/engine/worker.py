@@ -1,4 +1,4 @@
-"""A worker process: does what its driver sends, until it is told to stop or left alone.
+"""A worker process: does what its driver sends, until it is asked to stop or its driver is gone.
 
 It leads a process group of its own, so that Ctrl-C does not reach it and that its children (a
 simulator may have some) die with it.

@@ -139,7 +139,7 @@ def test_errors_for_users_pass_unchanged(engine):
     assert not hasattr(caught.value, "__notes__")
 
 
-def test_an_exception_that_does_not_travel_is_told_in_words(engine):
+def test_an_exception_that_does_not_travel_is_put_into_words(engine):
     with pytest.raises(RuntimeError, match="StubbornError: 1 and 2"):
         list(engine.run(Task(None, None, work.fail), ["stubborn"]))
 

@@ -25,12 +25,12 @@ def test_values_are_read():
 
 @pytest.mark.parametrize("key", ["WORLD_MODELS_WORKERS", "WORLD_MODELS_TIMEOUT"])
 @pytest.mark.parametrize("value", ["0", "-1", "many", "nan", "inf"])
-def test_a_value_that_is_no_positive_number_is_told(key, value):
+def test_a_value_that_is_no_positive_number_is_refused(key, value):
     with pytest.raises(UserError, match=f"{key} = '{value}': give a number above 0"):
         EngineSettings.from_environment({key: value})
 
 
-def test_a_scheduler_that_does_not_answer_is_told(monkeypatch):
+def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
     monkeypatch.setattr("world_models.engine.cluster._CONNECT", 0.5)
     settings = EngineSettings(1, "tcp://127.0.0.1:9", 10)
     with pytest.raises(UserError, match=r"tcp://127.0.0.1:9.*no Dask scheduler answers"):
