@@ -3,9 +3,11 @@
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import stats
 
 from world_models.memory.data import Steps
 from world_models.memory.model import Memory
+from world_models.memory.threads import one_thread
 from world_models.seeding import episode_seeds, stream
 from world_models.worlds.dream import Dream
 from world_models.worlds.episodes import play
@@ -27,13 +29,12 @@ def observed(lengths: NDArray[np.int64], died: NDArray[np.bool_], horizon: int) 
         died: (E,) whether it terminated.
         horizon: steps.
     """
-    steps = np.arange(1, horizon + 1)
-    at_risk = (lengths[None] >= steps[:, None]).sum(axis=1)
-    deaths = ((lengths[None] == steps[:, None]) & died[None]).sum(axis=1)
-    alive: FloatArray = np.cumprod(1 - deaths / np.maximum(at_risk, 1))
+    lives = stats.CensoredData(uncensored=lengths[died], right=lengths[~died])
+    alive: FloatArray = stats.ecdf(lives).sf.evaluate(np.arange(1, horizon + 1))
     return alive
 
 
+@one_thread()
 def dreamed(memory: Memory, steps: Steps, horizon: int, seed: int) -> FloatArray:
     """Share of dreams (τ = 1) alive after 1, 2, … steps with the data's own actions.
 

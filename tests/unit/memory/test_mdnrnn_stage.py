@@ -8,7 +8,7 @@ import pytest
 from test_memory_training import parameters
 
 from world_models.engine.settings import EngineSettings
-from world_models.errors import InputError
+from world_models.errors import InputError, ParameterError
 from world_models.memory.model import Memory
 from world_models.stages import mdnrnn
 from world_models.stages.command import Context, Input, Outputs
@@ -17,6 +17,8 @@ from world_models.storage.latents import LatentsWriter
 from world_models.storage.scratch import Scratch
 from world_models.tracking.run import Tracker
 from world_models.worlds import dream_survival
+from world_models.worlds.dream import Dream
+from world_models.worlds.episodes import play
 
 
 def write_latents(out, environment, episodes=6, length=25, actions=1):
@@ -89,6 +91,20 @@ def test_carracing_has_no_report_on_ends(tmp_path):
     metrics = json.loads(outputs.metrics.read_text())
     assert metrics.keys() == {"nll", "nll_marginal", "reward_error"}
     assert not (outputs.reports / "risk.csv").exists()
+
+
+def test_a_gru_is_trained_and_dreams(tmp_path):
+    latents = write_latents(tmp_path / "latents", "takecover")
+    outputs = run(tmp_path, "a", "takecover", latents, cell="gru")
+    memory = Memory.load(outputs.artifact, "takecover")
+    assert memory.parts == {"h": 8}
+    assert artifact.open_artifact(outputs.artifact, "mdnrnn").details["cell"] == "gru"
+    dream = Dream(memory, tau=1.0, cap=20, num_envs=4, features="zh")
+    outcomes = play(dream, lambda x: np.tanh(x[:, 3:4]), range(4))  # h's first number
+    assert (outcomes.lengths >= 1).all()
+    assert dream.feature_size == 3 + 8
+    with pytest.raises(ParameterError, match="has no part c"):
+        Dream(memory, tau=1.0, cap=20, num_envs=4, features="zch")
 
 
 def test_the_same_work_gives_the_same_bytes(tmp_path):

@@ -16,15 +16,15 @@ def make_vae():
     return VAE(Z, PAPER_CHANNELS)
 
 
-def make_mdnrnn(restart=False):
+def make_mdnrnn(restart=False, cell="lstm"):
     torch.manual_seed(2)
-    return MDNRNN(Sizes(Z, 3, H, 5, restart, reward_head=False, end_head=False))
+    return MDNRNN(Sizes(Z, 3, H, 5, restart, reward_head=False, end_head=False, cell=cell))
 
 
 def make_codec():
     return Vision(make_vae())
 
 
-def make_memory(restart=False):
+def make_memory(restart=False, cell="lstm"):
     first = np.zeros((2, Z), np.float32)
-    return Memory(make_mdnrnn(restart), Initial(first, first))
+    return Memory(make_mdnrnn(restart, cell), Initial(first, first))

@@ -7,6 +7,7 @@ from world_models.controller.policy import ControllerSpec, count, policies
 from world_models.envs.carracing.simulator import CarRacing
 from world_models.envs.carracing.specification import SPECIFICATION
 from world_models.envs.vector import Lockstep
+from world_models.errors import ParameterError
 from world_models.seeding import stream
 from world_models.worlds.episodes import play
 from world_models.worlds.reality import NOISE_BLOCK, Reality
@@ -23,8 +24,8 @@ def simulators():
     lockstep.close()
 
 
-def world(simulators, features="zh", latent="sample", restart=False):
-    memory = None if features == "z" else make_memory(restart)
+def world(simulators, features="zh", latent="sample", restart=False, cell="lstm"):
+    memory = None if features == "z" else make_memory(restart, cell)
     return Reality(simulators, make_codec(), memory, features=features, latent=latent)
 
 
@@ -46,9 +47,9 @@ def roll(world, seeds, steps):
 
 
 @torch.inference_mode()
-def plain(seed, member, steps, features, latent, restart):
+def plain(seed, member, steps, features, latent, restart, cell):
     """The paper's rollout, one genuine environment, V and M one frame at a time."""
-    env, vae, rnn = CarRacing(), make_vae(), make_mdnrnn(restart)
+    env, vae, rnn = CarRacing(), make_vae(), make_mdnrnn(restart, cell)
     noise = stream(seed, "latent")
     frame, _ = env.reset(seed=seed)
     state, seen, rewards = rnn.initial_state(1), [], []
@@ -70,24 +71,30 @@ def plain(seed, member, steps, features, latent, restart):
 
 
 @pytest.mark.parametrize(
-    ("features", "latent", "restart", "steps"),
+    ("features", "latent", "restart", "steps", "cell"),
     [
-        ("zh", "sample", False, NOISE_BLOCK + 5),
-        ("z", "mean", False, 10),
-        ("zch", "sample", True, 20),
+        ("zh", "sample", False, NOISE_BLOCK + 5, "lstm"),
+        ("z", "mean", False, 10, "lstm"),
+        ("zch", "sample", True, 20, "lstm"),
+        ("zh", "sample", True, 20, "gru"),
     ],
 )
-def test_equals_the_papers_rollout(simulators, features, latent, restart, steps):
-    reality = world(simulators, features, latent, restart)
+def test_equals_the_papers_rollout(simulators, features, latent, restart, steps, cell):
+    reality = world(simulators, features, latent, restart, cell)
     assert reality.feature_size == {"z": Z, "zh": Z + H, "zch": Z + 2 * H}[features]
     seen, rewards = roll(reality, SEEDS, steps)
     for member, seed in enumerate(SEEDS):
-        expected, paid = plain(seed, member, steps, features, latent, restart)
+        expected, paid = plain(seed, member, steps, features, latent, restart, cell)
         np.testing.assert_allclose(seen[:, member], expected, atol=TOLERANCE)
         np.testing.assert_allclose(rewards[:, member], paid, rtol=1e-6)
 
 
-def test_an_episode_does_not_depend_on_its_neighbours(simulators):
+def test_a_part_that_m_has_not_is_refused(simulators):
+    with pytest.raises(ParameterError, match=r"M \(gru\) has no part c"):
+        world(simulators, "zch", cell="gru")
+
+
+def test_an_episode_depends_on_its_neighbours_in_its_last_bits_alone(simulators):
     reality = world(simulators)
     together, rewards = roll(reality, SEEDS, 40)
     alone, paid = roll(reality, SEEDS[:1], 40)
