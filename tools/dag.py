@@ -1,97 +1,219 @@
-"""Write each stage's code ``deps`` into ``dvc.yaml``; ``--check`` only tells if they are right.
+"""What a stage depends on, read from the code's imports, and written where DVC and stages look.
 
-The lines between the two markers of a stage belong to this tool, all others to you.
+``src/world_models/stages/dependencies.yaml`` gets each stage's code, and the versions of the
+packages that compute; every ``dvc.yaml`` gets the same code as ``deps``, between two markers of
+each stage. ``--check`` only tells whether they are right.
 """
 
 import argparse
+import io
 import re
 import sys
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
+import grimp
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from ruamel.yaml import YAML
 
-from closure import EXEMPT, PACKAGE, closure, path_of
+from world_models.envs import catalogue
 
-STAGES = ("rollouts", "vae", "encode", "mdnrnn", "evolve", "evaluate", "report")
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = "world_models"
+STORED = Path("src/world_models/stages/dependencies.yaml")
 BEGIN, END = "# code: written by tools/dag.py", "# end of code"
 CATALOGUE = f"{PACKAGE}.envs.catalogue"
-"""Whoever imports the catalogue loads one simulator by name: the folder of its environment."""
-SIMULATOR, SHARED = "src/world_models/envs/${key}", "${item}"
+"""Whoever imports the catalogue loads one environment by name: the folder of that name."""
+ANY = "src/world_models/envs/${key}"
+
+EXEMPT = {
+    "tracking": "records what a stage says",
+    "reports": "draws stored numbers",
+    "engine": "decides where units of work run, whose results depend on their arguments alone",
+    "progress": "shows progress",
+    "errors": "holds messages",
+    "storage.scratch": "keeps state to resume from, whole or not at all",
+    "stages.command": "reads the command line and calls the stage",
+    "stages.dependencies": "reads what this tool writes",
+}
+"""Modules that can change no artifact, and why: an edit of them must not cost hours of work."""
+
+NOT_COMPUTING = {
+    "filelock": "locks",
+    "h5py": "a file format",
+    "hdf5plugin": "a file format",
+    "pandas": "tables for people, and a file format",
+    "platformdirs": "names of folders",
+    "psutil": "looks at processes",
+    "pyarrow": "a file format",
+    "pydantic": "checks parameters",
+    "rich": "shows progress",
+    "ruamel": "a file format",
+    "safetensors": "a file format",
+}
+"""Packages whose versions change no result, and why; the versions of all others count."""
 
 
-def dependencies(stage: str, root: Path, shared: dict[str, str]) -> list[str]:
-    """The code ``deps`` of one stage: sorted paths, the simulator's as two templates.
+def stages() -> list[str]:
+    """Modules of the folder ``stages`` that can be run."""
+    files = sorted((ROOT / "src/world_models/stages").glob("*.py"))
+    return [file.stem for file in files if 'if __name__ == "__main__"' in file.read_text("utf-8")]
+
+
+@cache
+def graph(stage: str) -> grimp.ImportGraph:
+    """The import graph without what can change nothing that the stage makes."""
+    found = grimp.build_graph(
+        PACKAGE,
+        include_external_packages=True,
+        exclude_type_checking_imports=True,
+        cache_dir=None,
+    )
+    for name in [name for name in found.modules if is_exempt(name, stage) and name != PACKAGE]:
+        found.remove_module(name)  # of the package itself this would remove all
+    return found
+
+
+def is_exempt(module: str, stage: str) -> bool:
+    """Whether a module of ours can change nothing that the stage makes."""
+    if module == PACKAGE:
+        return True  # it registers environments and offers names
+    names = [name for name in EXEMPT if (name, stage) != ("reports", "report")]
+    return any(f"{module}.".startswith(f"{PACKAGE}.{name}.") for name in names)
+
+
+def closure(stage: str) -> set[str]:
+    """All modules that a stage may import, ours and others, without the environments' own."""
+    module = f"{PACKAGE}.stages.{stage}"
+    return {module} | graph(stage).find_upstream_modules(module)
+
+
+def simulator(environment: str, stage: str) -> set[str]:
+    """All modules that an environment may import, its own included."""
+    folder = f"{PACKAGE}.envs.{environment}"
+    entry = catalogue.specification(environment).entry_point.partition(":")[0]
+    found = graph(stage)
+    own = {folder, entry} | found.find_descendants(folder)
+    return own | {above for name in own for above in found.find_upstream_modules(name)}
+
+
+def common_code(stage: str) -> list[str]:
+    """Files that a stage depends on with every environment, relative to the root.
+
+    :data:`ANY` stands for an environment's own code, if the stage loads one.
+    """
+    modules = closure(stage)
+    return sorted([*_files(modules, stage), *([ANY] if CATALOGUE in modules else [])])
+
+
+def environment_code(environment: str) -> list[str]:
+    """Files that an environment depends on, relative to the root."""
+    return sorted(_files(simulator(environment, "rollouts"), "rollouts"))
+
+
+def deps(stage: str, shared: Mapping[str, str]) -> list[str]:
+    """The code ``deps`` of a stage in a ``dvc.yaml``, whose templates stand for the environments.
 
     Args:
-        stage: its name.
-        root: of the repository.
-        shared: for each environment a file or folder that its simulator shares with some others.
+        stage: such as ``vae``.
+        shared: for each environment a file or folder that it shares with some others: ``${item}``.
     """
-    modules = closure(f"{PACKAGE}.stages.{stage}", root, exempt(stage))
-    paths = {str(path_of(module, root)) for module in modules}
+    paths = set(common_code(stage))
+    if ANY not in paths:
+        return sorted(paths)
+    for environment, path in shared.items():
+        own = Path(ANY.replace("${key}", environment)), Path(path)
+        files = environment_code(environment)
+        paths |= {f for f in files if not any(Path(f).is_relative_to(folder) for folder in own)}
+    return sorted({*paths, "${item}"})
+
+
+def _files(modules: set[str], stage: str) -> Iterator[str]:
+    ours = {name for name in modules if name.split(".")[0] == PACKAGE}
+    packages = {name.rsplit(".", end)[0] for name in ours for end in range(1, name.count(".") + 1)}
+    for name in ours | packages:
+        if not is_exempt(name, stage):
+            yield str(path_of(name))
+
+
+def path_of(module: str) -> Path:
+    """The file of a module of ours, relative to the root."""
+    stem = Path("src", *module.split("."))
+    return stem / "__init__.py" if (ROOT / stem).is_dir() else stem.with_suffix(".py")
+
+
+def versions(stage: str, environment: str) -> dict[str, str]:
+    """Of the packages that compute: by name, the version in ``constraints.txt``."""
+    modules, packages = closure(stage), set()
     if CATALOGUE in modules:
-        for environment, path in shared.items():
-            used = shared_with_simulator(environment, root)
-            paths |= {file for file in used if not Path(file).is_relative_to(path)}
-        paths |= {SIMULATOR, SHARED}
-    return sorted(paths)
+        modules |= simulator(environment, stage)
+        packages = set(catalogue.specification(environment).packages)
+    ignored = {PACKAGE, *NOT_COMPUTING, *sys.stdlib_module_names}
+    for name in {module.split(".")[0] for module in modules} - ignored:
+        packages |= set(metadata.packages_distributions()[name])
+    return {name: constraints()[name] for name in sorted(map(canonicalize_name, packages))}
 
 
-def exempt(stage: str) -> tuple[str, ...]:
-    """Packages that can change nothing that the stage makes."""
-    return EXEMPT[:1] if stage == "report" else EXEMPT
+@cache
+def constraints() -> dict[str, str]:
+    """The version of each package in ``constraints.txt``."""
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = [Requirement(line) for line in lines if "==" in line and not line.startswith("#")]
+    return {canonicalize_name(pin.name): str(pin.specifier).removeprefix("==") for pin in pins}
 
 
-def simulator(environment: str, root: Path) -> set[str]:
-    """Files that one environment loads: its specification and its simulator."""
-    folder = f"{PACKAGE}.envs.{environment}"
-    own = path_of(f"{folder}.simulator", root)
-    modules = closure(f"{folder}.specification", root)
-    modules |= closure(f"{folder}.simulator" if own else f"{PACKAGE}.envs.rendered", root)
-    return {str(path_of(module, root)) for module in modules}
+def dependencies() -> str:
+    """The text of :data:`STORED`."""
+    names = catalogue.names()
+    content: dict[str, Any] = {
+        "code": {stage: common_code(stage) for stage in stages()},
+        "environments": {name: environment_code(name) for name in names},
+        "versions": {name: {stage: versions(stage, name) for stage in stages()} for name in names},
+    }
+    yaml, text = YAML(), io.StringIO()
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.dump(content, text)
+    return f"# Written by tools/dag.py: what each stage's result depends on.\n{text.getvalue()}"
 
 
-def shared_with_simulator(environment: str, root: Path) -> set[str]:
-    """Files that a simulator loads from outside its own folder."""
-    folder = SIMULATOR.replace("${key}", environment) + "/"
-    return {path for path in simulator(environment, root) if not path.startswith(folder)}
-
-
-def rewrite(text: str, root: Path) -> str:
-    """``dvc.yaml`` with the code ``deps`` of every stage as they should be."""
+def rewrite(text: str) -> str:
+    """A ``dvc.yaml`` with the code ``deps`` of every stage as they should be."""
     shared = YAML(typ="safe", pure=True).load(text)["vars"][0]["shared"]
-    for stage in STAGES:
-        block = re.compile(
-            rf"(?ms)(^  {stage}:\n(?:(?!^  \w).)*?^(?P<indent> +){re.escape(BEGIN)}\n)"
-            rf".*?(^ +{re.escape(END)}$)"
-        )
-        found = block.search(text)
-        if found is None:
-            sys.exit(f"dvc.yaml: stage {stage} lacks the markers {BEGIN!r} and {END!r}.")
-        paths = dependencies(stage, root, shared)
-        lines = "".join(f"{found['indent']}- {path}\n" for path in paths)
-        text = text[: found.start()] + found[1] + lines + found[3] + text[found.end() :]
-    return text
+    inside = r"(?:(?!^  \w).)*?"  # up to the next stage
+    block = re.compile(
+        rf"(^  \w+:\n{inside}world_models\.stages\.(?P<stage>\w+) "
+        rf"{inside}^(?P<indent> +){re.escape(BEGIN)}\n).*?(^ +{re.escape(END)}$)",
+        re.MULTILINE | re.DOTALL,
+    )
+
+    def lines(found: re.Match[str]) -> str:
+        paths = deps(found["stage"], shared)
+        return found[1] + "".join(f"{found['indent']}- {path}\n" for path in paths) + found[4]
+
+    return block.sub(lines, text)
+
+
+def wanted() -> dict[Path, str]:
+    """Every file that this tool writes, and what it should hold."""
+    pipelines = [ROOT / "dvc.yaml", *sorted(ROOT.glob("experiments/*/dvc.yaml"))]
+    files = {path: rewrite(path.read_text(encoding="utf-8")) for path in pipelines}
+    return {ROOT / STORED: dependencies(), **files}
 
 
 def main() -> None:
-    """Write ``dvc.yaml``, or with ``--check`` exit 1 if it is not what would be written."""
+    """Write the files, or with ``--check`` exit 1 if one is not what would be written."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if stale")
     arguments = parser.parse_args()
-    root = Path(__file__).resolve().parents[1]
-    for path in pipelines(root):
-        text = path.read_text(encoding="utf-8")
-        wanted = rewrite(text, root)
-        if arguments.check and text != wanted:
-            sys.exit(f"{path}: code deps are stale. Run: python tools/dag.py")
+    for path, text in wanted().items():
         if not arguments.check:
-            path.write_text(wanted, encoding="utf-8")
-
-
-def pipelines(root: Path) -> list[Path]:
-    """The DAG of the two environments, and those of experiments that have all stages."""
-    return [root / "dvc.yaml", *sorted(root.glob("experiments/*/dvc.yaml"))]
+            path.write_text(text, encoding="utf-8")
+        elif not path.exists() or path.read_text(encoding="utf-8") != text:
+            sys.exit(f"{path.relative_to(ROOT)} is stale. Run: python tools/dag.py")
 
 
 if __name__ == "__main__":

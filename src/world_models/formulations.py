@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from world_models.devices import DEVICES, Device
+from world_models.devices import DEVICES, Device, DeviceSettings
 from world_models.errors import UserError
 
 if TYPE_CHECKING:
@@ -76,6 +76,18 @@ def choose(
         if found.fits(shapes, device) and found.suits():
             return Choice(device, found.name, found.precision)
     return _textbook(device)
+
+
+def machine() -> dict[str, Any]:
+    """What of this machine and its settings every choice depends on, JSON-able.
+
+    It is part of the key of the state that a stage resumes from.
+    """
+    return {
+        "device": DeviceSettings.from_environment().device,
+        "suits": [found.name for found in _accelerated() if found.suits()],
+        "wish": os.environ.get(VARIABLE, ""),
+    }
 
 
 def _textbook(device: Device) -> Choice:

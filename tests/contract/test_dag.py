@@ -1,16 +1,21 @@
 """``dvc.yaml`` against the code: deps, parameters, the map of the repository."""
 
+import ast
 import re
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 import dag
-from closure import closure, path_of
+from world_models.envs import catalogue
 from world_models.experiment import Pipeline
 from world_models.schema import read_yaml
+from world_models.stages import dependencies
 
 ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "src/world_models"
 STAGES = tuple(Pipeline.model_fields)
 SHARED = read_yaml(ROOT / "dvc.yaml")["vars"][0]["shared"]
 ENVIRONMENTS = tuple(read_yaml(ROOT / "params.yaml"))
@@ -22,17 +27,16 @@ def stages():
 
 
 def test_dag_has_the_stages_of_params_yaml(stages):
-    assert tuple(stages) == STAGES == dag.STAGES
+    assert tuple(stages) == STAGES
     for stage in stages.values():
         assert stage["foreach"] == "${shared}"
     assert tuple(SHARED) == ENVIRONMENTS
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_each_stage_is_described_and_tracks_its_own_parameters_only(stages, name):
+def test_each_stage_is_described_and_has_metrics(stages, name):
     body = stages[name]["do"]
     assert body["desc"]
-    assert body["params"] == [f"${{key}}.{name}"]
     assert ("metrics" in body) == (name != "report")
 
 
@@ -46,45 +50,96 @@ def test_every_stage_has_plots(name, environment):
     assert any(path.startswith(f"reports/{environment}/{name}/") for path in shown)
 
 
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
 @pytest.mark.parametrize("name", STAGES)
-def test_code_deps_equal_the_import_closure(stages, name, environment):
-    deps = [
-        d.replace("${key}", environment).replace("${item}", SHARED[environment])
-        for d in stages[name]["do"]["deps"]
-    ]
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_code_deps_are_what_stages_resume_by(stages, name, environment):
     listed: set[str] = set()
-    for path in (d for d in deps if d.startswith("src/")):
-        folder = ROOT / path
-        files = folder.rglob("*.py") if folder.is_dir() else [folder]
-        listed |= {str(file.relative_to(ROOT)) for file in files}
-    modules = closure(f"world_models.stages.{name}", ROOT, dag.exempt(name))
-    wanted = {str(path_of(module, ROOT)) for module in modules}
-    if dag.CATALOGUE in modules:
-        wanted |= dag.simulator(environment, ROOT)
-    assert listed == wanted
+    for dep in stages[name]["do"]["deps"]:
+        path = ROOT / dep.replace("${key}", environment).replace("${item}", SHARED[environment])
+        if path.is_relative_to(ROOT / "src"):
+            files = path.rglob("*.py") if path.is_dir() else [path]
+            listed |= {str(file.relative_to(ROOT)) for file in files}
+    assert listed == set(dependencies.code(name, environment))
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_each_stage_tracks_its_own_parameters_and_versions(stages, name):
+    versions = {"src/world_models/stages/dependencies.yaml": [f"versions.${{key}}.{name}"]}
+    assert stages[name]["do"]["params"] == [f"${{key}}.{name}", versions]
+
+
+@pytest.mark.parametrize("name", dag.stages())
+@pytest.mark.parametrize("environment", catalogue.names())
+def test_code_covers_every_import(name, environment):
+    """Against a reading of the imports with Python's own parser, without the tool's library."""
+    listed = set(dependencies.code(name, environment))
+    start = [f"world_models.stages.{name}"]
+    if any(path.startswith(f"src/world_models/envs/{environment}/") for path in listed):
+        entry = catalogue.specification(environment).entry_point.partition(":")[0]
+        start += [entry, *_modules(environment)]
+    assert _files(start, name) == listed
+
+
+def _modules(environment: str) -> list[str]:
+    paths = (PACKAGE / "envs" / environment).rglob("*.py")
+    return [".".join(path.relative_to(ROOT / "src").with_suffix("").parts) for path in paths]
+
+
+def _files(waiting: list[str], stage: str) -> set[str]:
+    """Files of modules, and of all that they import."""
+    seen: set[str] = set()
+    while waiting:
+        module = waiting.pop().removesuffix(".__init__")
+        if module and module not in seen and not dag.is_exempt(module, stage):
+            seen.add(module)
+            waiting += [module.rpartition(".")[0], *_imports(module)]
+    return {str(dag.path_of(module)) for module in seen}
+
+
+@cache
+def _imports(module: str) -> set[str]:
+    found: set[str] = set()
+    for node in _runtime_nodes(ast.parse((ROOT / dag.path_of(module)).read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}: imports are absolute"
+            found |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
+    ours = {name for name in found if name.split(".")[0] == "world_models"}
+    return {name for name in ours if (ROOT / dag.path_of(name)).exists()}
+
+
+def _runtime_nodes(node: ast.AST) -> Iterator[ast.AST]:
+    """All nodes but those below ``if TYPE_CHECKING``."""
+    for child in ast.iter_child_nodes(node):
+        if not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
+            yield child
+            yield from _runtime_nodes(child)
+
+
+def test_stages_but_report_load_no_library_for_pictures():
+    for name in set(STAGES) - {"report"}:
+        assert not {"matplotlib", "PIL", "av"} & dag.closure(name)
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_versions_of_what_computes_count(environment):
+    versions = {name: set(dag.versions(name, environment)) for name in STAGES}
+    simulator = {"carracing": {"gymnasium", "box2d"}, "takecover": {"vizdoom"}}
+    for name in ("rollouts", "evolve", "evaluate"):
+        assert simulator.get(environment, set()) <= versions[name]
+    assert {"torch", "numba", "numpy"} <= versions["vae"] & versions["mdnrnn"] & versions["evolve"]
+    assert "cma" in versions["evolve"]
+    assert "torch" not in versions["rollouts"]
+    for name in STAGES:
+        installed = dependencies.packages(name, environment)
+        assert installed.keys() == versions[name]
+        assert "not installed" not in installed.values()
 
 
 def test_tool_finds_nothing_to_change():
-    for path in dag.pipelines(ROOT):
-        text = path.read_text(encoding="utf-8")
-        assert dag.rewrite(text, ROOT) == text
-
-
-def test_closure_leaves_out_tracking_and_follows_every_form_of_import(tmp_path):
-    package = tmp_path / "src/world_models"
-    for folder in (package, package / "a", package / "tracking"):
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "__init__.py").write_text("")
-    (package / "start.py").write_text(
-        "import world_models.one\nfrom world_models import two\nfrom world_models.a import three\n"
-        "from world_models.a.four import name\nfrom world_models.tracking import run\n"
-        "def late():\n    from world_models import five\n"
-    )
-    for name in ("one", "two", "a/three", "a/four", "five", "unused", "tracking/run"):
-        (package / f"{name}.py").write_text("")
-    names = {name.removeprefix("world_models") for name in closure("world_models.start", tmp_path)}
-    assert names == {"", ".start", ".one", ".two", ".a", ".a.three", ".a.four", ".five"}
+    for path, text in dag.wanted().items():
+        assert path.read_text(encoding="utf-8") == text, f"{path}: run python tools/dag.py"
 
 
 def test_readme_map_is_the_disk():

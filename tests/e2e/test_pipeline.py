@@ -12,6 +12,7 @@ from mlflow.tracking import MlflowClient
 import dag
 from world_models.experiment import Pipeline, leaves
 from world_models.schema import read_yaml
+from world_models.stages import dependencies
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
 STAGES = tuple(Pipeline.model_fields)
@@ -30,20 +31,14 @@ def test_second_repro_runs_nothing_and_status_is_clean(pipeline):
 def test_deps_equal_what_was_really_loaded(pipeline, node):
     stage, environment = node.split("@")
     loaded = set((pipeline.imports / node).read_text().split())
-    loaded = {name for name in loaded if not name.startswith(dag.exempt(stage))}
     loaded.add(f"world_models.stages.{stage}")  # run as __main__
-    files = {dag.path_of(name, pipeline.folder) for name in loaded - only_registers()}
-    files = {str(path) for path in files if path} - only_checks(stage, pipeline.folder)
-    listed, dvc = set(), read_yaml(pipeline.folder / "dvc.yaml")
-    shared = dvc["vars"][0]["shared"]
-    for dep in dvc["stages"][stage]["do"]["deps"]:
-        name = dep.replace("${key}", environment).replace("${item}", shared[environment])
-        path = pipeline.folder / name
-        if name.startswith("src/"):
-            found = path.rglob("*.py") if path.is_dir() else [path]
-            listed |= {str(file.relative_to(pipeline.folder)) for file in found}
+    files = {
+        str(dag.path_of(name))
+        for name in loaded - only_checks(stage) - only_registers()
+        if not dag.is_exempt(name, stage) and (pipeline.folder / dag.path_of(name)).exists()
+    }
+    listed = set(dependencies.code(stage, environment))
     assert files <= listed, f"loaded but not in deps: {files - listed}"
-    assert listed - files <= only_elsewhere(stage, environment, pipeline.folder)
 
 
 def only_registers() -> set[str]:
@@ -53,23 +48,10 @@ def only_registers() -> set[str]:
     return {name for name in done.stdout.split() if name.startswith("world_models.")}
 
 
-def only_checks(stage, root) -> set[str]:
-    """Files of the whole-file check, a process of its own that can only stop a stage."""
-    closure = dag.closure("world_models.experiment", root)
-    own = {
-        str(dag.path_of(name, root))
-        for name in dag.closure(f"world_models.stages.{stage}", root, dag.exempt(stage))
-    }
-    return {str(dag.path_of(name, root)) for name in closure} - own
-
-
-def only_elsewhere(stage, environment, root) -> set[str]:
-    """Files that only other parameters load: the other environment, and reality if C dreams."""
-    (other,) = set(ENVIRONMENTS) - {environment}
-    loaded = dag.simulator(environment, root)
-    if read_yaml(root / "params.yaml")[environment].get(stage, {}).get("world") == "dream":
-        return loaded | dag.shared_with_simulator(other, root)
-    return dag.shared_with_simulator(other, root) - loaded
+def only_checks(stage) -> set[str]:
+    """Modules of the whole-file check, a process of its own that can only stop a stage."""
+    check = dag.graph(stage).find_upstream_modules("world_models.experiment")
+    return (check | {"world_models.experiment"}) - dag.closure(stage)
 
 
 def test_every_stage_is_one_finished_run_in_the_store_at_the_root(pipeline):

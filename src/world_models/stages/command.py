@@ -22,6 +22,7 @@ from world_models import schema
 from world_models.engine.settings import EngineSettings
 from world_models.errors import Interrupted, UserError
 from world_models.schema import Parameters
+from world_models.stages import dependencies
 from world_models.storage import atomic
 from world_models.storage.artifact import Card, open_artifact
 from world_models.storage.scratch import Scratch, find_root, fingerprint
@@ -30,7 +31,6 @@ from world_models.tracking.run import Tracker, open_run
 P = TypeVar("P", bound=Parameters)
 DRAWING = "world_models.reports.drawing"
 """Loaded by name, after the work: pictures are no part of what a stage depends on."""
-EXEMPT = ("world_models.tracking", "world_models.reports")
 EXIT_USER, EXIT_INTERRUPTED = 2, 130
 WEIGHTS = ("vae", "mdnrnn", "evolve")
 """Stages whose artifact MLflow keeps as well; data sets are named by their digest alone."""
@@ -184,7 +184,7 @@ def _run(stage: Stage[P], arguments: argparse.Namespace) -> None:
     cards = [given.card for given in inputs.values()]
     values = parameters.model_dump(mode="json")
     search = {name: value for name, value in values.items() if name not in stage.resume_ignores}
-    key = fingerprint(search, cards, _code(environment))
+    key = fingerprint(search, cards, dependencies.describe(stage.name, environment))
     with (
         tempfile.TemporaryDirectory(prefix="world-models-") as pictures,
         Scratch.open(find_root(), stage.name, environment, key) as scratch,
@@ -211,23 +211,3 @@ def _log_pictures(stage: str, numbers: Path, pictures: Path, tracker: Tracker) -
     except Exception as error:  # a fault in a picture must not fail hours of work
         _say(f"{stage}: its MLflow run goes without pictures: {error}", 0)
     tracker.log_artifact(pictures, "reports")
-
-
-def _may_use(folder: Path, environment: str) -> bool:
-    """Whether a folder is the environment's own, or one that environments share."""
-    return folder.name == environment or not (folder / "specification.py").exists()
-
-
-def _code(environment: str) -> list[Path]:
-    """Our own files that the stage runs, without those that cannot change a result."""
-    modules = dict(sys.modules)
-    names = [n for n in modules if n == "world_models" or n.startswith("world_models.")]
-    files = [modules[n].__file__ for n in names if not n.startswith(EXEMPT)]
-    found = {Path(file).resolve() for file in files if file}
-    # Importing the package loads all specifications; a simulator is loaded by name, in the workers.
-    folder = Path(__file__).resolve().parents[1] / "envs"
-    simulates = "world_models.envs.vector" in modules
-    shared = {path for path in found if path.parent == folder} if simulates else set()
-    used = [p.parent for p in folder.glob("*/__init__.py") if _may_use(p.parent, environment)]
-    own = {path for used_one in used for path in used_one.glob("*.py")} if simulates else set()
-    return sorted({path for path in found if folder not in path.parents} | shared | own)

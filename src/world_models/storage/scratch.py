@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +25,17 @@ FOLDER = ".scratch"
 _DIGEST = hashlib.sha256().digest_size
 
 
-def fingerprint(parameters: Mapping[str, Any], inputs: Sequence[Card], code: Iterable[Path]) -> str:
-    """SHA-256 (hexadecimal) over parameters, input artifacts and code: all that fixes a result.
+def fingerprint(
+    parameters: Mapping[str, Any], inputs: Sequence[Card], dependencies: Mapping[str, Any]
+) -> str:
+    """SHA-256 (hexadecimal) over all that fixes a result.
 
     Args:
         parameters: JSON-able, such as a schema's ``model_dump()``.
         inputs: cards of the artifacts read, in a fixed order.
-        code: source files, in any order; only names and bytes count, not where they lie.
+        dependencies: JSON-able: code, versions of packages, and the machine's kind.
     """
-    sources = sorted((path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in code)
-    content = [dict(parameters), [card.digest() for card in inputs], sources]
+    content = [dict(parameters), [card.digest() for card in inputs], dict(dependencies)]
     text = json.dumps(content, sort_keys=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -45,7 +45,7 @@ SPECIFICATION = Specification(
     actions=Pedals(least=(-1, 0, 0), greatest=(1, 1, 1)),
     cap=1000,  # as Gymnasium registers it
     fps=50,
-    packages=("gymnasium", "box2d", "pygame"),
+    packages=("gymnasium", "box2d", "pygame-ce"),
     install='pip install swig "gymnasium[box2d]"',
     entry_point="world_models.envs.carracing.simulator:CarRacing",
     renderers=("fast", "genuine"),
