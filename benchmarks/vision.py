@@ -1,24 +1,22 @@
-"""V against plain PyTorch: the textbook network, fp32, channels-first, default threads.
+"""V against plain PyTorch: the textbook network, fp32, in the memory format that is faster here.
 
-Run by itself: ``python benchmarks/vision.py``; takes under a minute. Both sides of a ratio are
-measured in turns, and the median of the turns' ratios counts, so that a busy machine slows both.
+Run by itself: ``python -m benchmarks.vision``; takes about a minute. All take turns, and the median
+of the turns' ratios counts.
 """
 
 import json
-import multiprocessing
-import statistics
-import time
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from multiprocessing.connection import Connection
+from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
-from world_models.devices import cpu_multiplies_bfloat16
-from world_models.formulations import choose
+from benchmarks.turns import Call, Times, ratio, take_turns
+from world_models.formulations import VARIABLE, choose
 from world_models.vision.formulation import open_training
 from world_models.vision.loss import vae_loss
 from world_models.vision.model import Vision
@@ -26,96 +24,103 @@ from world_models.vision.network import PAPER_CHANNELS, VAE, as_images
 from world_models.vision.training import in_memory_order
 
 ENCODE_BATCH, TRAIN_BATCH = 64, 100
-SECONDS = 20.0
+SECONDS = 30.0
 """For each comparison."""
+PLAIN = {
+    "plain, channels first": torch.contiguous_format,
+    "plain, channels last": torch.channels_last,
+}
+_open = ExitStack()  # threads live as long as the contender's process
 
 
 def measure() -> list[dict[str, Any]]:
     """Measure encoding and training; see ``make bench`` for the fields."""
-    return [encoding(), training()]
+    choice = choose("V", VAE(32, PAPER_CHANNELS).shapes)
+    names, threads = (choice.formulation, *PLAIN), torch.get_num_threads()
+    targets = (2.5, 2.5) if choice.precision == "bfloat16" else (1.3, 1.5)
+    encoding = {name: partial(encoder, name, ENCODE_BATCH, threads) for name in names}
+    training = {name: partial(trainer, name, TRAIN_BATCH) for name in names}
+    frames = ENCODE_BATCH * threads
+    return [
+        line("V encodes", take_turns(encoding, SECONDS), choice.formulation, frames, targets[0]),
+        line(
+            "V trains", take_turns(training, SECONDS), choice.formulation, TRAIN_BATCH, targets[1]
+        ),
+    ]
 
 
-def encoding() -> dict[str, Any]:
-    """Frames/s on all cores: ours on a batch a thread, as the stage encode does, and plain."""
-    threads = torch.get_num_threads()
-    frames, vision = picture_like(ENCODE_BATCH), Vision(VAE(32, PAPER_CHANNELS))
-    with (
-        elsewhere(plain_encoder) as theirs,
-        ThreadPoolExecutor(threads, "encode", torch.set_num_threads, (1,)) as pool,
-    ):
-
-        def ours() -> None:
-            list(pool.map(vision.encode, [frames] * threads))
-
-        return compare("V encodes", ours, theirs, ENCODE_BATCH * threads)
-
-
-def plain_encoder() -> Callable[[], None]:
-    """Encodes as many batches as there are threads, one after another."""
-    frames, plain = picture_like(ENCODE_BATCH), VAE(32, PAPER_CHANNELS)
-
-    def encode() -> None:
-        with torch.no_grad():
-            for _ in range(torch.get_num_threads()):
-                plain.encode(as_images(torch.from_numpy(frames)).contiguous())
-
-    return encode
+def line(
+    name: str, times: dict[str, Times], ours: str, frames: int, target: float
+) -> dict[str, Any]:
+    """One line of the table."""
+    peer = best_plain(times)
+    found = float(ratio(times[ours], times[peer])[0])
+    return {
+        "name": f"{name} ({ours}) beside {peer}",
+        "ours": round(frames / float(np.median(times[ours][:, 0])), 1),
+        "peer": round(frames / float(np.median(times[peer][:, 0])), 1),
+        "unit": "frames/s",
+        "ratio": round(found, 2),
+        "target": target,
+        "met": found >= target,
+    }
 
 
-def training() -> dict[str, Any]:
-    """Frames/s of gradient steps (Adam included) against plain, on all threads."""
-    frames, noise = training_batch()
+def best_plain(times: dict[str, Times]) -> str:
+    """The plain contender with the lower median of wall time."""
+    return min(
+        (name for name in times if name.startswith("plain")),
+        key=lambda name: float(np.median(times[name][:, 0])),
+    )
+
+
+def encoder(name: str, batch: int, threads: int) -> Call:
+    """Encode a batch for each thread: ours each on its own thread, plain one after another."""
+    torch.set_num_threads(threads)
+    frames, network = picture_like(batch), VAE(32, PAPER_CHANNELS)
+    if name in PLAIN:
+        network.to(memory_format=PLAIN[name])  # type: ignore[call-overload]
+
+        def plain() -> None:
+            with torch.inference_mode():
+                for _ in range(threads):
+                    x = as_images(torch.from_numpy(frames))
+                    network.encode(x.contiguous(memory_format=PLAIN[name]))
+
+        return plain
+    os.environ[VARIABLE] = name
+    vision = Vision(network)
+    if threads == 1:
+        return lambda: vision.encode(frames)
+    initialise: Callable[[int], None] = torch.set_num_threads
+    pool = _open.enter_context(ThreadPoolExecutor(threads, "encode", initialise, (1,)))
+    return lambda: list(pool.map(vision.encode, [frames] * threads))
+
+
+def trainer(name: str, batch: int) -> Call:
+    """A gradient step, Adam included, on all threads; ours as the stage takes it."""
+    frames, noise = torch.from_numpy(picture_like(batch)), torch.randn(batch, 32)
     network = VAE(32, PAPER_CHANNELS)
-    choice = choose("V", network.shapes)
-    with open_training(network, choice) as model, elsewhere(plain_trainer) as theirs:
-        ours = trainer(network, lambda: model(frames, noise), frames, fused=True)
-        return compare("V trains", ours, theirs, TRAIN_BATCH)
+    if name in PLAIN:
+        network.to(memory_format=PLAIN[name])  # type: ignore[call-overload]
+        return gradient_step(
+            network,
+            lambda: network(as_images(frames).contiguous(memory_format=PLAIN[name]), noise),
+            frames,
+            fused=False,
+        )
+    choice = choose("V", network.shapes, wish=name)
+    model = _open.enter_context(open_training(network, choice))
+    return gradient_step(network, lambda: model(frames, noise), frames, fused=True)
 
 
-def training_batch() -> tuple[torch.Tensor, torch.Tensor]:
-    """Frames and noise."""
-    return torch.from_numpy(picture_like(TRAIN_BATCH)), torch.randn(TRAIN_BATCH, 32)
-
-
-@contextmanager
-def elsewhere(make: Callable[[], Callable[[], None]]) -> Iterator[Callable[[], None]]:
-    """What ``make`` makes, in a process of its own: threads and memory as PyTorch leaves them."""
-    context = multiprocessing.get_context("spawn")
-    here, there = context.Pipe()
-    process = context.Process(target=obey, args=(there, make), daemon=True)
-    process.start()
-    there.close()  # so that its death is told
-
-    def call() -> None:
-        here.send(None)
-        here.recv()
-
-    yield call
-    process.kill()
-
-
-def obey(orders: Connection, make: Callable[[], Callable[[], None]]) -> None:
-    """A call for each order."""
-    function = make()
-    while True:
-        orders.recv()
-        orders.send(function())
-
-
-def plain_trainer() -> Callable[[], None]:
-    """A plain gradient step."""
-    frames, noise = training_batch()
-    plain = VAE(32, PAPER_CHANNELS)
-    return trainer(plain, lambda: plain(as_images(frames).contiguous(), noise), frames, fused=False)
-
-
-def trainer(
+def gradient_step(
     network: VAE,
     forward: Callable[[], tuple[torch.Tensor, ...]],
     frames: torch.Tensor,
     *,
     fused: bool,
-) -> Callable[[], None]:
+) -> Call:
     """A gradient step; fused: Adam as :class:`world_models.vision.training.Training` runs it."""
     weights = list(network.parameters())
     views = [in_memory_order(weight) for weight in weights] if fused else weights
@@ -138,36 +143,6 @@ def picture_like(n: int) -> np.ndarray:
     """Frames uint8 (n, 64, 64, 3) of coarse squares."""
     coarse = np.random.default_rng(0).integers(0, 256, (n, 8, 8, 3), np.uint8)
     return np.ascontiguousarray(coarse.repeat(8, axis=1).repeat(8, axis=2))
-
-
-def compare(
-    name: str, ours: Callable[[], object], peer: Callable[[], object], frames: int
-) -> dict[str, Any]:
-    """Time both in turns for ``SECONDS``; the median ratio and each side's median rate."""
-    for side in (ours, peer):
-        side()
-    times: list[tuple[float, float]] = []
-    end = time.perf_counter() + SECONDS
-    while time.perf_counter() < end or len(times) < 5:
-        times.append((seconds(ours), seconds(peer)))
-    ratio = statistics.median(theirs / mine for mine, theirs in times)
-    target = 2.5 if cpu_multiplies_bfloat16() else 1.0
-    return {
-        "name": f"{name} ({choose('V', VAE(32, PAPER_CHANNELS).shapes).formulation})",
-        "ours": round(frames / statistics.median(mine for mine, _ in times), 1),
-        "peer": round(frames / statistics.median(theirs for _, theirs in times), 1),
-        "unit": "frames/s",
-        "ratio": round(ratio, 2),
-        "target": target,
-        "met": ratio >= target,
-    }
-
-
-def seconds(function: Callable[[], object]) -> float:
-    """Wall time of one call."""
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
 
 
 if __name__ == "__main__":
