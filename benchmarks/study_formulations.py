@@ -2,7 +2,8 @@
 
 ``python -m benchmarks.study_formulations`` writes ``benchmarks/formulations.json``, the evidence of
 docs/performance.md; takes some ten minutes. Where the CPU has more than AVX2, all is measured a
-second time with AVX2 alone (:mod:`benchmarks.machines`). Encoding is on one thread, the rest on all.
+second time with AVX2 alone (:mod:`benchmarks.machines`).
+Encoding is on one thread, all else on all.
 """
 
 import argparse
