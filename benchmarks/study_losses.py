@@ -59,17 +59,12 @@ def descend(parameters: Iterator[nn.Parameter], losses_: Iterator[Tensor], steps
         optimizer.zero_grad()
 
 
-def weights(network: VAE) -> dict[str, Tensor]:
-    """As V's accelerated formulations take them."""
-    return dict(network.channels_last().named_parameters())
-
-
 def formulations(lanes: Lanes) -> dict[str, Callable[[VAE], Model]]:
     """What makes a model of a network: frames uint8 and noise to (reconstruction, mu, logvar)."""
     return {
         "textbook": lambda v: lambda frames, noise: v(as_images(frames), noise),
-        "winograd-float32": lambda v: FastVAE(weights(v), winograd.LAYERS, lanes),
-        "columns-bfloat16": lambda v: FastVAE(weights(v), columns.LAYERS, lanes),
+        "winograd-float32": lambda v: FastVAE(v.channels_last().weights, winograd.LAYERS, lanes),
+        "columns-bfloat16": lambda v: FastVAE(v.channels_last().weights, columns.LAYERS, lanes),
     }
 
 

@@ -1,11 +1,12 @@
-"""V in the formulation that was chosen: the textbook network, or an accelerated one on its weights.
+"""V for gradient steps, in the formulation that was chosen: the textbook network or a faster one.
 
 Accelerated formulations are imported when they are chosen: without the folder ``fast`` this module
 works all the same.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -13,15 +14,6 @@ from torch import Tensor
 
 from world_models.formulations import TEXTBOOK, Choice
 from world_models.vision.network import VAE, as_images
-
-DIFFERENCES = {"float32": 1e-5, "bfloat16": 0.05}
-"""How far (mu, logvar) of a formulation are at most from the textbook's, by precision.
-
-Both are root mean squares over frames and dimensions: of the difference of mu, in sigmas of the
-posterior that z is drawn from; of the difference of logvar, in nats. So latents that were encoded
-on one device differ from those that an agent sees on another by less than their own noise.
-Measured on a V after 400 gradient steps: 8e-7 and 0.009.
-"""
 
 
 class Training(Protocol):
@@ -39,42 +31,15 @@ class Training(Protocol):
         """
 
 
-class Inference(Protocol):
-    """V without gradients."""
-
-    def encode(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """Frames uint8 (n, 64, 64, 3), 0–255, to (mu, logvar), float32 (n, Z) each."""
-
-    def decode(self, z: Tensor) -> Tensor:
-        """Map z float32 (n, Z) to images float32 (n, 3, 64, 64) in 0–1."""
-
-
-class Textbook:
-    """The network itself, on frames: both a :class:`Training` and an :class:`Inference`."""
-
-    def __init__(self, network: VAE) -> None:
-        self._network = network
-        self.decode = network.decode
-
-    def __call__(self, frames: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """As :meth:`Training.__call__`."""
-        found: tuple[Tensor, Tensor, Tensor] = self._network(as_images(frames), noise)
-        return found
-
-    def encode(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """As :meth:`Inference.encode`."""
-        return self._network.encode(as_images(frames))
-
-
 @contextmanager
 def open_training(network: VAE, choice: Choice) -> Iterator[Training]:
     """Open V for training in this process; ``network`` is on the choice's device.
 
     Its weights are read at every call, and gradients flow into them.
     """
-    weights = _weights(network)
+    weights = network.channels_last().weights
     if choice.formulation == TEXTBOOK:
-        yield Textbook(network)
+        yield partial(_textbook, network)
     else:
         from world_models.fast.vision import training
 
@@ -82,17 +47,6 @@ def open_training(network: VAE, choice: Choice) -> Iterator[Training]:
             yield model
 
 
-def open_inference(network: VAE, choice: Choice) -> Inference:
-    """Make ``network`` ready for inference; from here on its weights must not change."""
-    network.eval().requires_grad_(requires_grad=False).to(choice.device)
-    weights = _weights(network)
-    if choice.formulation == TEXTBOOK:
-        return Textbook(network)
-    from world_models.fast.vision import inference
-
-    return inference.open_inference(choice.formulation, weights)
-
-
-def _weights(network: VAE) -> Mapping[str, Tensor]:
-    """The parameters by name, brought into channels-last order, which changes no value."""
-    return dict(network.channels_last().named_parameters())
+def _textbook(network: VAE, frames: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    found: tuple[Tensor, Tensor, Tensor] = network(as_images(frames), noise)
+    return found

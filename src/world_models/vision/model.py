@@ -12,7 +12,7 @@ from world_models.devices import Device
 from world_models.errors import InputError
 from world_models.formulations import choose
 from world_models.storage import artifact, tensors
-from world_models.vision.formulation import open_inference
+from world_models.vision.inference import open_inference
 from world_models.vision.network import PAPER_CHANNELS, VAE
 
 WEIGHTS = "weights.safetensors"
@@ -28,7 +28,7 @@ class Vision:
     Threads may share a vision. The formulation follows from what the machine can do
     (:mod:`world_models.formulations`), so (mu, logvar) are equal to the last bit on machines of one
     kind. Two machines of different kinds, or a GPU and a CPU, differ as
-    :data:`world_models.vision.formulation.DIFFERENCES` says.
+    :data:`world_models.vision.inference.DIFFERENCES` says.
 
     Attributes:
         z_size: latent dimensions.

@@ -103,6 +103,11 @@ class VAE(nn.Module):
         """What determines V's shape, by name; artifacts carry it in their card's details."""
         return {"z_size": self.z_size, "channels": self.channels}
 
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """The parameters themselves, by name: what accelerated formulations compute with."""
+        return dict(self.named_parameters())
+
     def channels_last(self) -> Self:
         """Bring the weights' memory into channels-last order, in place; no value changes."""
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

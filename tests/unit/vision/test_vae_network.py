@@ -13,7 +13,8 @@ from world_models.fast.vision import columns, winograd
 from world_models.fast.vision.layers import Layers
 from world_models.fast.vision.training import FastVAE
 from world_models.formulations import choose
-from world_models.vision.formulation import DIFFERENCES, open_inference, open_training
+from world_models.vision.formulation import open_training
+from world_models.vision.inference import DIFFERENCES, open_inference
 from world_models.vision.loss import vae_loss
 from world_models.vision.network import PAPER_CHANNELS, VAE, as_images, parts
 
@@ -33,7 +34,7 @@ def build(seed: int = 4) -> VAE:
 
 
 def fast(network: VAE, layers: Layers, lanes: Lanes) -> FastVAE:
-    return FastVAE(dict(network.channels_last().named_parameters()), layers, lanes)
+    return FastVAE(network.channels_last().weights, layers, lanes)
 
 
 @pytest.mark.parametrize(
