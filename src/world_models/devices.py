@@ -18,6 +18,9 @@ Device = Literal["cpu", "cuda", "mps"]
 DEVICES: tuple[Device, ...] = ("cpu", "cuda", "mps")
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 """What ``WORLD_MODELS_ACCELERATOR`` may be."""
+STRATEGIES = ("auto", "ddp", "ddp_spawn")
+"""What ``WORLD_MODELS_STRATEGY`` may be. Lightning has others, which cut the weights in pieces; an
+accelerated formulation needs them whole."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class DeviceSettings:
         accelerator: one of :data:`ACCELERATORS`.
         devices: number of devices on each machine; on a CPU, of processes.
         num_nodes: number of machines.
-        strategy: Lightning's name of the way to spread over devices, such as ``ddp_spawn``.
+        strategy: how to spread over devices, one of :data:`STRATEGIES`.
     """
 
     accelerator: str = "auto"
@@ -44,19 +47,13 @@ class DeviceSettings:
         ``WORLD_MODELS_NODES`` (1) and ``WORLD_MODELS_STRATEGY`` (auto).
 
         Raises:
-            UserError: the accelerator is unknown, or a number is not one or is below 1.
+            UserError: accelerator or strategy is unknown, or a number is not one or is below 1.
         """  # noqa: D205
-        accelerator = environment.get("WORLD_MODELS_ACCELERATOR") or "auto"
-        if accelerator not in ACCELERATORS:
-            raise UserError(
-                f"WORLD_MODELS_ACCELERATOR = {accelerator!r}: give one of "
-                f"{', '.join(ACCELERATORS)}, or unset it for auto."
-            )
         return cls(
-            accelerator=accelerator,
+            accelerator=_one_of(ACCELERATORS, environment, "WORLD_MODELS_ACCELERATOR"),
             devices=_count(environment, "WORLD_MODELS_DEVICES"),
             num_nodes=_count(environment, "WORLD_MODELS_NODES"),
-            strategy=environment.get("WORLD_MODELS_STRATEGY") or "auto",
+            strategy=_one_of(STRATEGIES, environment, "WORLD_MODELS_STRATEGY"),
         )
 
     @property
@@ -96,6 +93,13 @@ def cpu_multiplies_bfloat16() -> bool:
     """
     amx = getattr(torch.cpu, "_is_amx_tile_supported", bool)()
     return bool(amx or getattr(torch.cpu, "_is_avx512_bf16_supported", bool)())
+
+
+def _one_of(known: tuple[str, ...], environment: Mapping[str, str], key: str) -> str:
+    text = environment.get(key) or "auto"
+    if text not in known:
+        raise UserError(f"{key} = {text!r}: give one of {', '.join(known)}, or unset it for auto.")
+    return text
 
 
 def _count(environment: Mapping[str, str], key: str) -> int:

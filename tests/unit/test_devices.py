@@ -60,6 +60,7 @@ def test_settings_come_from_the_environment() -> None:
     ("key", "value", "message"),
     [
         ("WORLD_MODELS_ACCELERATOR", "tpu", "'tpu': give one of auto, cpu, gpu, cuda, mps"),
+        ("WORLD_MODELS_STRATEGY", "fsdp", "'fsdp': give one of auto, ddp, ddp_spawn"),
         ("WORLD_MODELS_DEVICES", "two", "'two': give a whole number from 1"),
         ("WORLD_MODELS_NODES", "0", "'0': give a whole number from 1"),
     ],

@@ -40,7 +40,7 @@ def test_equals_the_network(tmp_path: Path) -> None:
     assert np.abs(frames - 255 * images).max() <= TOLERANCE[vision.choice.precision][1]
 
 
-def test_payload_makes_an_equal_codec_and_calls_repeat() -> None:
+def test_payload_makes_an_equal_vision_and_calls_repeat() -> None:
     vision = Vision(VAE(8, PAPER_CHANNELS, seed=2))
     again = Vision.from_arrays(*vision.payload())
     for a, b, c in zip(
@@ -50,6 +50,27 @@ def test_payload_makes_an_equal_codec_and_calls_repeat() -> None:
         np.testing.assert_array_equal(a, c)
     z = vision.encode(FRAMES)[0]
     np.testing.assert_array_equal(vision.decode(z), again.decode(z))
+
+
+@pytest.mark.parametrize("wish", ["textbook", "winograd-float32", "columns-bfloat16"])
+def test_a_worker_computes_as_its_driver(wish: str) -> None:
+    vision = Vision(VAE(8, PAPER_CHANNELS, seed=2), wish=wish)
+    again = Vision.from_arrays(*vision.payload())
+    assert again.choice == vision.choice
+    assert again.choice.formulation == wish
+    for one, other in zip(vision.encode(FRAMES), again.encode(FRAMES), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_channels_travel_and_older_cards_mean_the_papers(tmp_path: Path) -> None:
+    network = VAE(8, (4, 6, 8), seed=2)
+    arrays, details = Vision(network).payload()
+    again = Vision.from_arrays(arrays, details)
+    with torch.no_grad():
+        expected, _ = network.encode(as_images(torch.from_numpy(FRAMES)))
+    np.testing.assert_allclose(again.encode(FRAMES)[0], expected.numpy(), atol=1e-6)
+    with pytest.raises(InputError, match=r"channels \[32, 64, 128, 256\]: .*stage vae"):
+        Vision.from_arrays(arrays, {"z_size": 8})
 
 
 def test_results_outlive_the_next_call() -> None:

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 from moving_squares import moving_square
 
+from world_models import devices
 from world_models.engine.settings import EngineSettings
+from world_models.errors import UserError
 from world_models.stages import encode, vae
 from world_models.stages.command import Context, Input, Outputs
 from world_models.storage import artifact
@@ -82,6 +85,57 @@ def check_latents(root: Path) -> None:
         assert latents.terminated[number] == episode.terminated
         assert latents.truncated[number] == episode.truncated
         assert latents.seeds[number] == episode.seed
+
+
+def test_three_layers_of_other_widths_train_encode_and_decode(
+    tmp_path: Path, parameters: VAEParameters
+) -> None:
+    narrow = parameters.model_copy(update={"channels": (6, 10, 12)})
+    made, encoded = pipeline(tmp_path / "narrow", narrow)
+    assert made.details["channels"] == [6, 10, 12]
+    assert made.details["formulation"] == encoded.details["formulation"] == "textbook"
+    check_latents(tmp_path / "narrow")
+    vision = Vision.load(tmp_path / "narrow/vae", "carracing")
+    assert vision.decode(np.zeros((2, parameters.z_size), np.float32)).shape == (2, 64, 64, 3)
+
+
+def test_both_cards_say_how_it_was_computed_and_a_wish_is_granted(
+    tmp_path: Path, parameters: VAEParameters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_MODELS_ACCELERATOR", "cpu")
+    losses = {}
+    for name, precision in (("textbook", "float32"), ("winograd-float32", "float32")):
+        monkeypatch.setenv("WORLD_MODELS_FORMULATION", name)
+        for card in (cards := pipeline(tmp_path / name, parameters)):
+            found = {key: card.details[key] for key in ("device", "formulation", "precision")}
+            assert found == {"device": "cpu", "formulation": name, "precision": precision}
+        losses[name] = cards[0].metrics["loss"]
+    assert losses["textbook"] == pytest.approx(losses["winograd-float32"], rel=1e-3)
+    assert losses["textbook"] != losses["winograd-float32"]  # it was computed in another way
+
+
+@pytest.mark.parametrize("accelerator", ["cuda", "mps", "tpu"])
+def test_a_device_that_is_not_there_stops_both_stages(
+    tmp_path: Path, parameters: VAEParameters, monkeypatch: pytest.MonkeyPatch, accelerator: str
+) -> None:
+    monkeypatch.setattr(devices, "is_available", lambda device: device == "cpu")
+    pipeline(tmp_path / "made", parameters.model_copy(update={"steps": 1}))
+    monkeypatch.setenv("WORLD_MODELS_ACCELERATOR", accelerator)
+    with pytest.raises(UserError, match=f"WORLD_MODELS_ACCELERATOR = '{accelerator}'"):
+        pipeline(tmp_path / "again", parameters)
+    assert not (tmp_path / "again/vae").exists()
+    root = tmp_path / "made"
+    inputs = {
+        kind: Input(root / kind, open_artifact(root / kind, kind, "carracing"))
+        for kind in ("rollouts", "vae")
+    }
+    with Scratch.open(root, "encode", "carracing", "0" * 12) as scratch:
+        settings = EngineSettings(workers=1, scheduler=None, timeout=60.0)
+        context = Context("carracing", Tracker(), settings, scratch)
+        outputs = Outputs(tmp_path / "latents", tmp_path / "encode.json", tmp_path / "e")
+        with pytest.raises(UserError, match=f"WORLD_MODELS_ACCELERATOR = '{accelerator}'"):
+            encode.run(EncodeParameters(seed=0, batch_size=16), inputs, outputs, context)
+    assert not (tmp_path / "latents").exists()
 
 
 def test_encoding_does_not_depend_on_threads(
