@@ -62,8 +62,7 @@ assert dreams.render()[0].shape == (64, 64, 3)
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """The source without ``fast``, and parameters for a run of seconds."""
-    without = shutil.ignore_patterns("fast", "__pycache__")
-    shutil.copytree(ROOT / "src", tmp_path / "src", ignore=without)
+    shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("fast"))
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
     parameters = read_yaml(ROOT / "params.yaml")
     for stage, values in TINY.items():

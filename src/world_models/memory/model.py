@@ -80,6 +80,7 @@ class Memory:
         initial: where dreams begin.
         parts: names and sizes of what M remembers, such as ``{"h": 256, "c": 256}``.
         predicts: which of ``reward`` and ``end`` M predicts beside z.
+        choice: the formulation.
     """
 
     def __init__(self, network: MDNRNN, initial: Initial, choice: Choice | None = None) -> None:
@@ -92,8 +93,8 @@ class Memory:
         """
         self.sizes, self.initial, self.parts = network.sizes, initial, network.sizes.parts
         self._network = network.eval().requires_grad_(requires_grad=False)
-        choice = choice or choose("M", self.sizes._asdict())
-        self._inference = inference(network, choice)
+        self.choice = choice or choose("M", self.sizes._asdict())
+        self._inference = inference(network, self.choice)
         # Where the scalar heads stand, behind the mixture.
         heads = [{"restart": "end"}.get(name, name) for name in network.scalar_heads()]
         columns = {name: self.sizes.mixture_size + i for i, name in enumerate(heads)}
@@ -148,8 +149,9 @@ class Memory:
 
         Args:
             arrays: the network's state, and ``initial.mu``, ``initial.logvar``, float32.
-            details: of the artifact's card, the fields of :class:`Sizes`.
-            choice: formulation and precision; None for what suits this machine.
+            details: of the artifact's card, or of a payload: the fields of :class:`Sizes`, and a
+                payload's ``wish``.
+            choice: formulation and precision; None for the wish, or what suits this machine.
 
         Raises:
             InputError: the arrays are no M of these sizes.
@@ -163,12 +165,17 @@ class Memory:
         weights = {k: torch.from_numpy(np.array(arrays[k])) for k in network.state_dict()}
         network.load_state_dict(weights)
         initial = Initial(*(np.array(arrays[f"initial.{k}"]) for k in ("mu", "logvar")))
-        return cls(network, initial, choice)
+        wish = details.get("wish")
+        return cls(network, initial, choice or choose("M", network.sizes._asdict(), wish=wish))
 
     def payload(self) -> tuple[dict[str, Array], dict[str, Any]]:
-        """Give what :meth:`from_arrays` takes: all that a worker without files needs."""
+        """Give what :meth:`from_arrays` takes: all that a worker without files needs.
+
+        The formulation goes along as a wish: a worker computes as this process would.
+        """
         initial = {"initial.mu": self.initial.mu, "initial.logvar": self.initial.logvar}
-        return state_arrays(self._network) | initial, self.sizes._asdict()
+        details = self.sizes._asdict() | {"wish": self.choice.formulation}
+        return state_arrays(self._network) | initial, details
 
     def check(self, z_size: int) -> None:
         """Make sure that M fits a V.

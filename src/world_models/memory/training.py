@@ -277,7 +277,7 @@ def _trainer(steps: int, devices: DeviceSettings, folder: Path, recorder: Record
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # such as "GPU available but not used"
         return pl.Trainer(
-            accelerator=devices.accelerator,
+            accelerator=devices.device,
             devices=devices.devices,
             num_nodes=devices.num_nodes,
             strategy=devices.strategy,

@@ -151,3 +151,12 @@ def test_refuses_damaged_weights(tmp_path):
     tensors.save(path, {"w_x": np.zeros(3, np.float32)})
     with pytest.raises(InputError, match="damaged"):
         Memory.load(tmp_path / "mdnrnn")
+
+
+@pytest.mark.parametrize("wish", ["textbook", "compiled-float32", "compiled-bfloat16"])
+def test_a_worker_computes_as_its_driver(wish):
+    arrays, details = memory(DOOM).payload()
+    m = Memory.from_arrays(arrays, details | {"wish": wish})
+    again = Memory.from_arrays(*m.payload())
+    assert again.choice == m.choice
+    assert again.choice.formulation == wish
