@@ -15,11 +15,10 @@ from world_models.devices import DeviceSettings
 from world_models.memory import held_out
 from world_models.memory.data import Steps, split_episodes
 from world_models.memory.model import INITIAL, WEIGHTS, Initial, Memory, state_arrays
-from world_models.memory.network import MDNRNN, Sizes
+from world_models.memory.network import Sizes
 from world_models.memory.parameters import MDNRNNParameters
 from world_models.memory.rollout import dream_on
-from world_models.memory.training import Row, steps_done, train, training_choice
-from world_models.progress import progress
+from world_models.memory.training import train, training_choice
 from world_models.stages.command import Context, Input, Outputs, Stage, main
 from world_models.storage import artifact, atomic, tensors
 from world_models.storage.latents import Latents, LatentsReader
@@ -55,7 +54,8 @@ def run(
         cell=parameters.cell,
     )
     devices = DeviceSettings.from_environment()
-    network, history = _train(sizes, parameters, data, devices, context)
+    folder, log = context.scratch.folder, context.tracker.log_metrics
+    network, history = train(sizes, parameters, data.training, data.held_out, folder, devices, log)
     memory = Memory(network, data.initial)
     found = held_out.evaluate(memory, data.held_out, parameters.seed)
     metrics = held_out.metrics(found, parameters.restart_weight)
@@ -92,29 +92,6 @@ def _read(folder: Path, parameters: MDNRNNParameters) -> Data:
     first = latents.offsets[:-1][train_on]
     initial = Initial(np.asarray(latents.mu[first]), np.asarray(latents.logvar[first]))
     return Data(latents, Steps.of(latents, train_on), Steps.of(latents, hold_out), initial)
-
-
-def _train(
-    sizes: Sizes,
-    parameters: MDNRNNParameters,
-    data: Data,
-    devices: DeviceSettings,
-    context: Context,
-) -> tuple[MDNRNN, list[Row]]:
-    folder = context.scratch.folder
-    told = steps_done(folder)
-    with progress(parameters.steps, f"mdnrnn {context.environment}", done=told) as bar:
-
-        def report(step: int, row: Row) -> None:
-            nonlocal told
-            note = f"NLL {row['validation_nll']:.3f}" if row else ""
-            bar.advance(step - told, note=note)
-            told = step
-            if row and row["step"] == step:
-                context.tracker.log_metrics(row, step=step)
-
-        in_process = report if devices.devices * devices.num_nodes == 1 else None
-        return train(sizes, parameters, data.training, data.held_out, folder, devices, in_process)
 
 
 def _survival(memory: Memory, data: Data, seed: int) -> pd.DataFrame | None:

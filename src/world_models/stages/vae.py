@@ -3,7 +3,7 @@
 Reads the rollouts; writes ``models/<env>/vae``, curves, and frames with their reconstructions.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +11,15 @@ import numpy as np
 import pandas as pd
 
 from world_models.devices import DeviceSettings
-from world_models.progress import progress
 from world_models.seeding import stream
 from world_models.stages.command import Context, Input, Outputs, Stage, main
 from world_models.storage import artifact, atomic, tensors
 from world_models.storage.episodes import EpisodeReader
-from world_models.tracking.run import Tracker
+from world_models.training import Row
 from world_models.vision.data import Batch, FrameStream, as_batch, split, spread_frames
 from world_models.vision.model import WEIGHTS, Frames, Vision, state_arrays
 from world_models.vision.parameters import VAEParameters
-from world_models.vision.training import Row, steps_done, train, training_choice
+from world_models.vision.training import train, training_choice
 
 SHOWN = 32
 """Frames of each kind that are stored to be looked at."""
@@ -35,10 +34,8 @@ def run(
     frames = FrameStream(reader, parts.training, parameters.seed)
     held_out = _held_out(parameters, reader, parts.validation)
     devices, folder = DeviceSettings.from_environment(), context.scratch.folder
-    with progress(parameters.steps, "vae", steps_done(folder)) as bar:
-        alone = devices.devices * devices.num_nodes == 1  # else training is in other processes
-        report = Report(context.tracker, bar.advance) if alone else None
-        network, history = train(parameters, frames, held_out, folder, devices, report)
+    log = context.tracker.log_metrics
+    network, history = train(parameters, frames, held_out, folder, devices, log)
     metrics: dict[str, Any] = {
         name: history[-1][f"validation_{name}"] for name in ("loss", "reconstruction", "kl")
     }
@@ -59,22 +56,6 @@ def run(
         tensors.save(draft / WEIGHTS, state_arrays(network))
     _reports(history, Vision(network), held_out.frames.numpy(), parameters.seed, outputs.reports)
     outputs.write_metrics(metrics)
-
-
-class Report:
-    """Tells bar and tracker of each step."""
-
-    def __init__(self, tracker: Tracker, advance: Callable[[int, str], None]) -> None:
-        self._tracker, self._advance, self._note = tracker, advance, ""
-
-    def __call__(self, step: int, row: Row) -> None:
-        """See :data:`world_models.vision.training.Report`."""
-        if row:
-            values = {name: value for name, value in row.items() if name != "step"}
-            self._tracker.log_metrics(values, step)
-            error, kl = row["validation_reconstruction"], row["validation_kl"]
-            self._note = f"held out: squared error {error:.1f}, KL {kl:.1f}"
-        self._advance(1, self._note)
 
 
 def _held_out(parameters: VAEParameters, reader: EpisodeReader, episodes: list[int]) -> Batch:

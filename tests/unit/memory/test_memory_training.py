@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 from small_memory import BFLOAT16, FLOAT32, TEXTBOOK
+from stopping import StopError, stopping_at
 
+from world_models import training as harness
 from world_models.devices import DeviceSettings
 from world_models.memory import training
 from world_models.memory.data import Steps
@@ -61,10 +63,10 @@ def steps(seed=0, episodes=6, length=30):
     return Steps.of(data, np.arange(episodes))
 
 
-def run(folder, settings=CPU, report=None, **changes):
+def run(folder, settings=CPU, log=None, **changes):
     folder.mkdir(exist_ok=True)
     network, history = train(
-        SIZES, parameters(**changes), steps(0), steps(1), folder, settings, report
+        SIZES, parameters(**changes), steps(0), steps(1), folder, settings, log
     )
     return {k: v.numpy() for k, v in network.state_dict().items()}, history
 
@@ -84,29 +86,24 @@ def test_learns_what_follows_from_what(tmp_path):
 
 
 def test_history_has_a_row_for_each_validation_and_the_last_step(tmp_path):
-    reported = []
-    _, history = run(tmp_path / "a", report=lambda step, row: reported.append(step))
+    logged = []
+    _, history = run(tmp_path / "a", log=lambda row, step: logged.append({"step": step, **row}))
     assert [row["step"] for row in history] == [5, 10, 12]
-    assert reported == list(range(1, 13))
+    assert logged == history
     assert all(np.isfinite(list(row.values())).all() for row in history)
 
 
-@pytest.mark.parametrize("stop", [5, 8])
+@pytest.mark.parametrize("stop", [5, 8, 11])
 @pytest.mark.parametrize("choice", [TEXTBOOK, FLOAT32, BFLOAT16])
 def test_resume_ends_with_the_same_bytes(tmp_path, monkeypatch, stop, choice):
-    """Stopped after step 8, between two validations, as a kill would; saved after each step."""
+    """Stopped at a validation, between two, and before the last step; saved after each step."""
     compute(monkeypatch, choice)
     whole = run(tmp_path / "whole")
-    monkeypatch.setattr(training, "SAVE_EVERY", 0.0)
-
-    def kill(step, row):
-        if step == stop:
-            raise KeyError("killed")
-
-    with pytest.raises(KeyError, match="killed"):
-        run(tmp_path / "stopped", report=kill)
-    seen = []
-    again = run(tmp_path / "stopped", report=lambda step, row: seen.append(step))
+    monkeypatch.setattr(harness, "SAVE_EVERY", 0.0)
+    with pytest.raises(StopError), stopping_at(stop, monkeypatch):
+        run(tmp_path / "stopped")
+    with stopping_at(0, monkeypatch) as seen:
+        again = run(tmp_path / "stopped")
     assert seen == list(range(stop + 1, 13))
     assert same(whole[0], again[0])
     assert whole[1] == again[1]
@@ -174,7 +171,7 @@ def test_two_processes_train_in_bfloat16(tmp_path, monkeypatch):
     """Each on lanes of its own, in float32's neighbourhood."""
     compute(monkeypatch, BFLOAT16)
     _, history = run(tmp_path / "one")
-    _, other = run(tmp_path / "two", DeviceSettings("cpu", 2, 1, "ddp_spawn"))
+    _, other = run(tmp_path / "two", DeviceSettings("cpu", 2))
     for a, b in zip(history, other, strict=True):
         assert b["validation_nll"] == pytest.approx(a["validation_nll"], abs=0.02)
 
@@ -187,7 +184,7 @@ def test_two_processes_train_as_one(tmp_path, monkeypatch):
     """
     compute(monkeypatch, FLOAT32)
     one, history = run(tmp_path / "one")
-    two, other = run(tmp_path / "two", DeviceSettings("cpu", 2, 1, "ddp_spawn"))
+    two, other = run(tmp_path / "two", DeviceSettings("cpu", 2))
     for name in one:
         np.testing.assert_allclose(two[name], one[name], atol=2e-4)
     untrained = build(SIZES, 1).state_dict()["w_h"].numpy()
@@ -200,7 +197,7 @@ def test_gradients_are_clipped_element_by_element(tmp_path):
     """With Adam, clipping to almost nothing leaves step sizes; the moments show the bound."""
     bound = 1e-6
     run(tmp_path / "a", gradient_clip=bound)
-    state = training.restore(tmp_path / "a", build(SIZES, 1)).optimizer["state"]
+    state = harness.load(tmp_path / "a")["optimizer_states"][0]["state"]
     moments = torch.cat([s["exp_avg"].flatten() for s in state.values()])
     assert 0 < moments.abs().max() <= bound
 
