@@ -136,7 +136,7 @@ def test_a_worker_of_another_kind_is_refused_with_the_reason(tmp_path, package):
         workers(address, tmp_path / "workers.log", "--no-nanny", **path),
         pytest.raises(EngineError, match=reason),
     ):
-        open_engine(EngineSettings(1, address, 60)).__enter__()
+        open_engine(EngineSettings(1, address, 60))
 
 
 @pytest.mark.slow

@@ -1,8 +1,8 @@
 """Execution settings of the engine: from the environment, tracked nowhere, changing no bit."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -66,16 +66,12 @@ def _positive(environment: Mapping[str, str], key: str, kind: Callable[[str], N]
     return value
 
 
-@contextmanager
-def open_engine(settings: EngineSettings) -> Iterator[Engine]:
+def open_engine(settings: EngineSettings) -> AbstractContextManager[Engine]:
     """The engine that the settings ask for; workers live, with their states, to the block's end.
 
     Raises:
         UserError: no scheduler answers, or none of its workers is of this machine's kind.
     """
     if settings.scheduler is None:
-        with ProcessEngine(settings.workers, settings.timeout) as processes:
-            yield processes
-    else:
-        with ClusterEngine(settings.scheduler, settings.timeout) as cluster:
-            yield cluster
+        return ProcessEngine(settings.workers, settings.timeout)
+    return ClusterEngine(settings.scheduler, settings.timeout)

@@ -34,7 +34,7 @@ def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
     monkeypatch.setattr("world_models.engine.cluster._CONNECT", 0.5)
     settings = EngineSettings(1, "tcp://127.0.0.1:9", 10)
     with pytest.raises(UserError, match=r"tcp://127.0.0.1:9.*no Dask scheduler answers"):
-        open_engine(settings).__enter__()
+        open_engine(settings)
 
 
 def test_this_process_is_of_its_own_kind():

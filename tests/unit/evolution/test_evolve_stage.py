@@ -79,7 +79,7 @@ class StopAt(Tracker):
     """Reports nothing; interrupts the stage when a generation is done."""
 
     def __init__(self, generation=None):
-        super().__init__(None, None)
+        super().__init__()
         self.generation = generation
 
     def log_metrics(self, metrics, step=0):
@@ -91,7 +91,7 @@ class Log(Tracker):
     """Remembers what was logged."""
 
     def __init__(self, *, continued=False):
-        super().__init__(None, None, continued=continued)
+        super().__init__(continued=continued)
         self.seen = []
 
     def log_metrics(self, metrics, step=0):
