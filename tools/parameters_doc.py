@@ -17,9 +17,9 @@ Made by `python tools/parameters_doc.py` from the schemas in the code and the pr
 `configs/`; `make check` fails when it is stale.
 
 Every value lives once in `params.yaml`, as `<environment>.<stage>.<key>`; schemas hold no defaults.
-Change one in the file, or for one experiment: `dvc exp run -S carracing.vae.learning_rate=3e-4`.
-Merge a profile: `world-models profile NAME`. Values below stand as CarRacing / TakeCover where the
-two differ.
+Change one in the file, or for one experiment: `dvc exp run -S ENV.vae.learning_rate=3e-4`.
+Merge a profile: `world-models profile NAME`. Where environments
+differ, values stand in the order of `params.yaml`, with a slash between them.
 """
 
 

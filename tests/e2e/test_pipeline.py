@@ -21,7 +21,7 @@ NODES = [f"{stage}@{environment}" for environment in ENVIRONMENTS for stage in S
 
 
 def test_second_repro_runs_nothing_and_status_is_clean(pipeline):
-    assert "up to date" in pipeline.run("dvc", "status")
+    assert "up to date" in pipeline.run("dvc", "status", "dvc.yaml")
     again = pipeline.run("dvc", "repro")
     assert "Running stage" not in again
     assert again.count("didn't change, skipping") == len(NODES)
@@ -115,7 +115,7 @@ def test_a_changed_parameter_makes_only_its_stage_and_those_below_stale(pipeline
         changed = below.replace(f"learning_rate: {value}", "learning_rate: 0.00077", 1)
         params.write_text(f"{head}mdnrnn:{changed}")
         assert "learning_rate" in pipeline.run("dvc", "params", "diff")
-        status = pipeline.run("dvc", "status")
+        status = pipeline.run("dvc", "status", "dvc.yaml")
         assert "mdnrnn@carracing" in status
         assert "vae@carracing" not in status
         assert "takecover" not in status
