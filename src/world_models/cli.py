@@ -36,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
     _dream(commands.add_parser("dream", help="the trained agent in M's dream"))
     _profile(commands.add_parser("profile", help="set params.yaml to a budget"))
     _results(commands.add_parser("results", help="the table of scores, from metrics/"))
+    _scratch(commands.add_parser("scratch", help="state that stages go on from: list, remove"))
     _doctor(commands.add_parser("doctor", help="what this machine has, and what is missing"))
     return top
 
@@ -100,6 +101,17 @@ def _results(p: argparse.ArgumentParser) -> None:
     p.epilog = "example: world-models results --write README.md"
     p.add_argument("--metrics", type=Path, default=Path("metrics"), metavar="FOLDER")
     p.add_argument("--write", type=Path, metavar="FILE", help="replace the table in this file")
+
+
+def _scratch(p: argparse.ArgumentParser) -> None:
+    p.description = (
+        "Lists the state that stages left to go on from, with size and age. State of other "
+        "parameters or code is kept for 30 days after its last use."
+    )
+    p.epilog = "example: world-models scratch --older-than 7"
+    which = p.add_mutually_exclusive_group()
+    which.add_argument("--remove", metavar="NAME", help="remove this one")
+    which.add_argument("--older-than", type=float, metavar="DAYS", help="remove what is older")
 
 
 def _doctor(p: argparse.ArgumentParser) -> None:

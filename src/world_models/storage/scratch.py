@@ -11,7 +11,9 @@ import os
 import re
 import shutil
 import sys
+import time
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,8 @@ from world_models.storage import atomic
 from world_models.storage.artifact import Card
 
 FOLDER = ".scratch"
+UNUSED_DAYS = 30
+"""State that nobody used for so many days is removed."""
 _DIGEST = hashlib.sha256().digest_size
 
 
@@ -68,8 +72,8 @@ class Scratch:
     def open(cls, root: Path, stage: str, environment: str, fingerprint: str) -> "Scratch":
         """Lock ``<root>/.scratch/<stage>-<environment>-<fingerprint12>``, made if need be.
 
-        Content of other fingerprints of the same stage and environment is of no use any more:
-        it is removed, unless a live process holds it.
+        State of other parameters or code is kept: going back to them goes on from it. What nobody
+        used for :data:`UNUSED_DAYS` days is removed, with a line on stderr.
 
         Raises:
             UserError: another process works on just this, or the disk is full.
@@ -78,7 +82,7 @@ class Scratch:
         with atomic.told(folder):
             folder.parent.mkdir(parents=True, exist_ok=True)
             scratch = cls(folder, _acquire(folder))
-            _remove_stale(folder)
+            _remove_unused(root, folder)
             folder.mkdir(exist_ok=True)
             (folder / "holder").write_text(f"{os.getpid()}\n")
         return scratch
@@ -108,23 +112,13 @@ class Scratch:
             file.write(data)
 
     def load(self, name: str) -> bytes | None:
-        """What was stored last and is whole, or None. What is damaged is told and passed over."""
+        """What was stored last and is whole, or None. Damaged files are passed over, with a word."""
         path = self._path(name)
         for candidate in (path, _previous(path)):
             data = _read(candidate)
             if data is not None:
                 return data
         return None
-
-    def delete(self, name: str) -> None:
-        """Forget ``name``."""
-        for path in (self._path(name), _previous(self._path(name))):
-            path.unlink(missing_ok=True)
-
-    def names(self) -> list[str]:
-        """Names stored, sorted."""
-        names = {path.name.removesuffix("~") for path in self.folder.iterdir() if path.is_file()}
-        return sorted(name for name in names if name != "holder" and not name.startswith("."))
 
     def remove(self, keep: Collection[str] = ()) -> None:
         """The stage succeeded: forget all of it, but for the names that a longer run goes on from.
@@ -188,18 +182,50 @@ def _holder(folder: Path) -> str:
         return "another process"
 
 
-def _remove_stale(current: Path) -> None:
-    prefix = current.name.rsplit("-", 1)[0]
-    for folder in current.parent.glob(f"{prefix}-*"):
-        stale = re.fullmatch(rf"{re.escape(prefix)}-[0-9a-f]{{12}}", folder.name)
-        if stale is None or folder == current or not folder.is_dir():
-            continue
-        lock = FileLock(_lock_path(folder))
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            continue
-        _discard(folder, lock)
+@dataclass(frozen=True)
+class Kept:
+    """State that lies in the scratch.
+
+    Attributes:
+        folder: ``<stage>-<environment>-<key>`` below ``.scratch``.
+        size: bytes.
+        days: since its last use.
+    """
+
+    folder: Path
+    size: int
+    days: float
+
+
+def kept(root: Path) -> list[Kept]:
+    """All state below ``root``, the latest used first."""
+    found = [_look(folder) for folder in (root / FOLDER).glob("*-*-*") if folder.is_dir()]
+    return sorted(found, key=lambda state: state.days)
+
+
+def _look(folder: Path) -> Kept:
+    files = [path.stat() for path in folder.rglob("*") if path.is_file()]
+    used = max([folder.stat().st_mtime, *(stat.st_mtime for stat in files)])
+    days = max(time.time() - used, 0) / 86_400
+    return Kept(folder, sum(stat.st_size for stat in files), days)
+
+
+def discard(state: Kept) -> bool:
+    """Remove state; False if a live process holds it, which then keeps it."""
+    lock = FileLock(_lock_path(state.folder))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return False
+    _discard(state.folder, lock)
+    return True
+
+
+def _remove_unused(root: Path, current: Path) -> None:
+    for state in kept(root):
+        if state.folder != current and state.days > UNUSED_DAYS and discard(state):
+            text = f"{state.folder} was not used for {state.days:.0f} days and is removed."
+            print(text, file=sys.stderr)  # noqa: T201
 
 
 def _discard(folder: Path, lock: FileLock) -> None:

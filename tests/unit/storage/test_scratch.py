@@ -1,16 +1,20 @@
 """What a stage resumes from is whole, its own, and nobody else's at the same time."""
 
+import os
+import re
 import subprocess
 import sys
 import textwrap
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from world_models.cli import main
 from world_models.errors import UserError
 from world_models.storage.artifact import Card
-from world_models.storage.scratch import Scratch, find_root, fingerprint
+from world_models.storage.scratch import Scratch, find_root, fingerprint, kept
 
 A, B = "a" * 64, "b" * 64
 CARD = Card(1, "vae", "carracing", "vae", {"x": 1}, {}, {}, {}, {"weights": "00"})
@@ -28,11 +32,8 @@ def test_content_outlives_the_process_until_removed(tmp_path):
         scratch.save("state", b"two")
         scratch.save("shard-00000.h5", b"")
     with open_scratch(tmp_path) as scratch:
-        assert scratch.names() == ["shard-00000.h5", "state"]
         assert scratch.load("state") == b"two"
         assert scratch.load("shard-00000.h5") == b""
-        scratch.delete("state")
-        assert scratch.load("state") is None
         scratch.remove()
     assert list((tmp_path / ".scratch").iterdir()) == []
 
@@ -46,7 +47,9 @@ def test_what_a_longer_run_goes_on_from_outlives_success(tmp_path):
         (scratch.folder / "checkpoints" / "last").touch()
         scratch.remove(keep=["history"])
     with open_scratch(tmp_path) as scratch:
-        assert scratch.names() == ["history"]
+        assert [path.name for path in scratch.folder.iterdir() if path.name != "holder"] == [
+            "history"
+        ]
         assert scratch.load("history") == b"h"
 
 
@@ -86,17 +89,51 @@ def test_a_second_process_is_turned_away_by_name(tmp_path):
         pass  # a killed process holds nothing
 
 
-def test_stale_content_goes_and_other_stages_stay(tmp_path):
-    for stage in ("vae", "evolve"):
-        with open_scratch(tmp_path, stage) as scratch:
-            scratch.save("state", b"x")
-    with Scratch.open(tmp_path, "vae", "carracing-two", A):
+def test_state_of_other_code_is_kept_for_thirty_days_then_removed_with_a_line(tmp_path, capsys):
+    for print_ in (A, B):
+        with open_scratch(tmp_path, print_=print_) as scratch:
+            scratch.save("state", b"x" * 1000)
+    old = scratch.folder
+    with open_scratch(tmp_path, "evolve"):
         pass
-    with open_scratch(tmp_path, "vae", B):
-        pass
-    left = sorted(path.name for path in (tmp_path / ".scratch").iterdir() if path.is_dir())
-    expected = ["evolve-carracing-" + A[:12], "vae-carracing-" + B[:12]]
-    assert left == sorted([*expected, "vae-carracing-two-" + A[:12]])
+    assert {state.folder.name for state in kept(tmp_path)} == {
+        f"vae-carracing-{A[:12]}",
+        f"vae-carracing-{B[:12]}",
+        f"evolve-carracing-{A[:12]}",
+    }
+    for days, left in ((29, 3), (31, 2)):
+        used = time.time() - days * 86_400
+        for path in (*old.iterdir(), old):
+            os.utime(path, (used, used))
+        (state,) = (state for state in kept(tmp_path) if state.folder == old)
+        assert (state.size, state.days) == (1032, pytest.approx(days, abs=0.01))
+        with open_scratch(tmp_path, "evolve"):
+            pass
+        assert len(kept(tmp_path)) == left
+    assert "was not used for 31 days and is removed" in capsys.readouterr().err
+
+
+def test_the_command_lists_and_removes(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    with open_scratch(tmp_path) as scratch:
+        scratch.save("state", b"x" * 2_000_000)
+        name = scratch.folder.name
+        _cli("scratch")
+        assert re.search(rf"{name} +2\.0 MB   used 0\.0 days ago", capsys.readouterr().out)
+        _cli("scratch", "--remove", name)
+        assert "in use, kept" in capsys.readouterr().out
+    _cli("scratch", "--older-than", "1")
+    assert kept(tmp_path)
+    _cli("scratch", "--remove", "nothing", code=2)
+    assert name in capsys.readouterr().err
+    _cli("scratch", "--remove", name)
+    assert not kept(tmp_path)
+
+
+def _cli(*arguments, code=0):
+    with pytest.raises(SystemExit) as done:
+        main(list(arguments))
+    assert done.value.code == code
 
 
 def test_a_fingerprint_changes_with_all_that_fixes_a_result():
