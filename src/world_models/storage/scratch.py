@@ -112,7 +112,7 @@ class Scratch:
             file.write(data)
 
     def load(self, name: str) -> bytes | None:
-        """What was stored last and is whole, or None. Damaged files are passed over, with a word."""
+        """What was stored last and is whole, or None; a damaged file is passed over."""
         path = self._path(name)
         for candidate in (path, _previous(path)):
             data = _read(candidate)
