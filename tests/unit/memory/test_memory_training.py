@@ -1,5 +1,6 @@
 """Training: it learns, resumes byte for byte, and is the same on two processes."""
 
+import json
 import warnings
 
 import numpy as np
@@ -16,6 +17,8 @@ from world_models.memory.network import Sizes
 from world_models.memory.parameters import MDNRNNParameters
 from world_models.memory.training import build, learning_rate, train
 from world_models.storage.latents import Latents
+from world_models.tracking.journal import Journal
+from world_models.tracking.run import Tracker
 
 CPU = DeviceSettings(accelerator="cpu")
 SIZES = Sizes(3, 1, 8, 2, restart=True, reward_head=False, end_head=False)
@@ -183,8 +186,12 @@ def test_two_processes_train_as_one(tmp_path, monkeypatch):
     In float32 everywhere: rounding to bfloat16 would hide a small mistake.
     """
     compute(monkeypatch, FLOAT32)
+    journal = Journal(tmp_path / "mdnrnn-1.jsonl")
+    journal.create({"do": "open"})
     one, history = run(tmp_path / "one")
-    two, other = run(tmp_path / "two", DeviceSettings("cpu", 2))
+    two, other = run(tmp_path / "two", DeviceSettings("cpu", 2), Tracker(journal).log_metrics)
+    lines = [json.loads(line) for line in journal.path.read_text().splitlines()[1:]]
+    assert [{"step": line["step"], **line["values"]} for line in lines] == other
     for name in one:
         np.testing.assert_allclose(two[name], one[name], atol=2e-4)
     untrained = build(SIZES, 1).state_dict()["w_h"].numpy()
