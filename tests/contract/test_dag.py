@@ -153,6 +153,8 @@ def test_readme_map_is_the_disk():
     top = (
         "configs",
         "docs",
+        "examples",
+        "experiments",
         "tests",
         "benchmarks",
         "tools",
