@@ -5,10 +5,10 @@ import sys
 
 import pytest
 
-from world_models import formulations
+from world_models import devices, formulations
 from world_models.errors import UserError
 from world_models.fast import door
-from world_models.formulations import TEXTBOOK, VARIABLE, Choice, choose
+from world_models.formulations import TEXTBOOK, VARIABLE, Choice, choose, machine
 
 V = {"z_size": 32, "channels": (32, 64, 128, 256)}
 OTHER_V = {"z_size": 32, "channels": (16, 32, 64)}
@@ -113,3 +113,21 @@ def test_names_are_unique_and_each_part_has_one_for_each_kind_of_cpu(units: bool
     assert TEXTBOOK not in names
     suitable = [found.part for found in door.FORMULATIONS if found.suits()]
     assert sorted(suitable) == ["M", "V"]
+
+
+def test_the_key_of_resume_state_differs_where_a_choice_may(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = []
+    for units, wish, device in [
+        (0, "", "cpu"),
+        (1, "", "cpu"),
+        (1, "textbook", "cpu"),
+        (1, "", "mps"),
+    ]:
+        monkeypatch.setattr(door, "cpu_multiplies_bfloat16", lambda units=units: bool(units))
+        monkeypatch.setenv(VARIABLE, wish)
+        monkeypatch.setattr(devices, "is_available", lambda _: True)
+        monkeypatch.setenv("WORLD_MODELS_ACCELERATOR", device)
+        found.append(json.dumps(machine()))
+    assert len(set(found)) == 4
