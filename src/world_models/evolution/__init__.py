@@ -1,1 +1,1 @@
-"""Vectors in, vectors out: CMA-ES (paper, App. A.4)."""
+"""Vectors in, vectors out: optimisers behind one interface (paper, App. A.4)."""
