@@ -1,9 +1,9 @@
 """Threads of our own, each of which runs its matrix products alone.
 
-torch parts a product among threads and waits for all of them, which costs much where products are
-small; and how it parts a sum follows from their number. The parts of a batch do not meet until
-their gradients are added, so each lane goes a long way by itself, and as lanes are cut and added up
-in the same way on any number of threads, so are the results.
+torch spreads each product over all threads and waits for the last of them. That costs much where
+products are small, and the last bits of a sum follow from the number of threads. Here a batch is
+cut into a fixed number of lanes. A lane runs through many layers on one thread, and lanes meet only
+where their gradients are added, in a fixed order: so results are equal on any number of threads.
 """
 
 from collections.abc import Callable, Iterator, Sequence

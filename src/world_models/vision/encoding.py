@@ -33,15 +33,17 @@ def encode_episodes(
     number of threads is restored at the end.
     """
     before = torch.get_num_threads()
-    with ThreadPoolExecutor(threads, "encode", torch.set_num_threads, (1,)) as pool:
-        waiting: deque[Future[Encoded]] = deque()
-        for number in range(len(reader)):
-            waiting.append(pool.submit(_encode, vision, reader, number, batch_size))
-            if len(waiting) > threads:
+    try:
+        with ThreadPoolExecutor(threads, "encode", torch.set_num_threads, (1,)) as pool:
+            waiting: deque[Future[Encoded]] = deque()
+            for number in range(len(reader)):
+                waiting.append(pool.submit(_encode, vision, reader, number, batch_size))
+                if len(waiting) > threads:
+                    yield waiting.popleft().result()
+            while waiting:
                 yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    torch.set_num_threads(before)
+    finally:
+        torch.set_num_threads(before)
 
 
 def _encode(vision: Vision, reader: EpisodeReader, number: int, batch_size: int) -> Encoded:

@@ -99,7 +99,7 @@ class Scratch(threading.local):
         size = torch.Size(shape).numel()
         buffer = self._buffers.get((name, dtype))
         if buffer is None or buffer.numel() < size:
-            with torch.inference_mode(mode=False):  # of use within and without
+            with torch.inference_mode(mode=False):  # usable in and out of inference mode
                 self._buffers[name, dtype] = buffer = torch.empty(size, dtype=dtype)
         return buffer[:size].view(shape)
 
