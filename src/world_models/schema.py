@@ -68,8 +68,6 @@ def _line(fault: Any, where: str, model: type[Parameters]) -> str:
         return f"{key}: missing. Give it a value in params.yaml."
     if fault["type"] == "value_error":  # of a check across fields: its message names them
         return f"{key}: {fault['ctx']['error']}."
-    if fault["type"] == "value_error":  # a check over several keys; its message names them
-        return f"{key}: {fault['ctx']['error']}."
     return f"{key} = {fault['input']!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}."
 
 

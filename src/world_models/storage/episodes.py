@@ -18,13 +18,11 @@ from world_models.errors import InputError
 from world_models.storage import atomic
 from world_models.storage.shards import (
     CHUNK,
-    FRAME,
     Episode,
     ShardBuilder,
     ShardInfo,
     encode_shard,
     shard_info,
-    write_shard,
 )
 
 __all__ = [
@@ -38,7 +36,6 @@ __all__ = [
     "encode_shard",
     "shard_info",
     "shard_name",
-    "write_shard",
 ]
 
 INDEX = "index.parquet"
@@ -206,14 +203,6 @@ class EpisodeReader:
         """Frames ``start`` to ``stop`` of an episode, uint8 (stop - start,64,64,3)."""
         span = self._span(episode, start, stop)
         frames: NDArray[np.uint8] = self._shard(self._shards[episode])["frames"][span]
-        return frames
-
-    def first_frames(self, episodes: Iterable[int] | None = None) -> NDArray[np.uint8]:
-        """The first frame of each episode (default: of all), uint8 (E,64,64,3)."""
-        chosen = range(len(self)) if episodes is None else list(episodes)
-        frames = np.empty((len(chosen), *FRAME), np.uint8)
-        for row, episode in enumerate(chosen):
-            frames[row] = self.frames(episode, 0, 1)[0]
         return frames
 
     def chunks(self, episodes: Iterable[int] | None = None) -> list[Piece]:

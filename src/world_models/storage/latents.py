@@ -1,6 +1,6 @@
 """The encoded data set: flat arrays over all steps, one ``.npy`` each, and where episodes begin.
 
-Written as a stream; read as one block, or mapped into memory.
+Written as a stream, read as one block.
 """
 
 from collections.abc import Mapping
@@ -162,27 +162,23 @@ class LatentsReader:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def load(self, *, mapped: bool = False) -> Latents:
-        """All of it, in memory or mapped from the files (read only).
+    def load(self) -> Latents:
+        """All of it, in memory.
 
         Raises:
             InputError: a file is missing or damaged, or the files do not belong together.
         """
-        latents = Latents(
-            **{field.name: self._read(field.name, mapped) for field in fields(Latents)}
-        )
+        latents = Latents(**{field.name: self._read(field.name) for field in fields(Latents)})
         steps = {len(getattr(latents, name)) for name in _STEPS} | {int(latents.offsets[-1])}
         ends = (latents.terminated, latents.truncated, latents.offsets[1:])
         if len(steps) != 1 or {len(end) for end in ends} != {latents.episodes}:
             raise InputError(f"The files of {self._folder} differ in length. {self._cure()}")
         return latents
 
-    def _read(self, name: str, mapped: bool) -> NDArray[Any]:  # noqa: FBT001
+    def _read(self, name: str) -> NDArray[Any]:
         path = self._folder / f"{name}.npy"
         try:
-            array: NDArray[Any] = np.load(
-                path, mmap_mode="r" if mapped else None, allow_pickle=False
-            )
+            array: NDArray[Any] = np.load(path, allow_pickle=False)
         except (OSError, ValueError) as error:
             raise InputError(f"{path} cannot be read ({error}). {self._cure()}") from error
         if array.dtype != _DTYPES[name]:

@@ -8,7 +8,6 @@ float32 (N,), episode after episode; ``seeds``, ``lengths`` int64 (E,), ``termin
 import io
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import h5py
 import hdf5plugin
@@ -16,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from world_models.errors import InputError
-from world_models.storage import atomic
 
 CHUNK = 50
 """Frames compressed together: what one random access has to read."""
@@ -150,17 +148,6 @@ def encode_shard(episodes: Iterable[Episode]) -> bytes:
     for episode in episodes:
         builder.add(episode)
     return builder.finish()
-
-
-def write_shard(path: Path, episodes: Iterable[Episode]) -> ShardInfo:
-    """Write one shard, whole or not at all.
-
-    Raises:
-        UserError: the disk is full.
-    """
-    data = encode_shard(episodes)
-    atomic.write(path, data)
-    return shard_info(path.name, data)
 
 
 def shard_info(name: str, data: bytes) -> ShardInfo:

@@ -25,10 +25,9 @@ def write(folder, lengths=LENGTHS):
     return parts
 
 
-@pytest.mark.parametrize("mapped", [False, True])
-def test_episodes_come_back(tmp_path, mapped):
+def test_episodes_come_back(tmp_path):
     parts = write(tmp_path)
-    latents = LatentsReader(tmp_path).load(mapped=mapped)
+    latents = LatentsReader(tmp_path).load()
     assert (latents.episodes, latents.z_size, latents.action_size) == (3, 4, 2)
     assert latents.offsets.tolist() == [0, 3, 4, 124]
     assert latents.lengths.tolist() == list(LENGTHS)
