@@ -8,11 +8,11 @@ import io
 import logging
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 import pytorch_lightning as pl
 import torch
@@ -41,25 +41,8 @@ Row = dict[str, float]
 Log = Callable[[Mapping[str, float], int], None]
 """Takes the numbers of a step; a ``Tracker``'s ``log_metrics`` is one."""
 B = TypeVar("B", bound=tuple[Any, ...])
-BatchT_co = TypeVar("BatchT_co", covariant=True)
-
-
-class Losses(Protocol):
-    """A named tuple of scalars, means over a batch, of which ``total`` is minimised."""
-
-    @property
-    def total(self) -> Tensor:
-        """What is minimised."""
-
-    def __iter__(self) -> Iterator[Tensor]:
-        """All parts, in the order of their names in :attr:`Training.parts`."""
-
-
-class Source(Protocol[BatchT_co]):
-    """Where batches come from; a batch follows from its step alone."""
-
-    def batches(self, start: int, rank: int, world: int) -> Iterator[BatchT_co]:
-        """The batches from a step on; of each, the share of one of ``world`` devices."""
+Batches = Callable[[int, int, int], Iterator[B]]
+"""The batches from a step on; of each, the share of a rank among so many devices. Picklable."""
 
 
 @dataclass(frozen=True)
@@ -95,12 +78,16 @@ class Training(pl.LightningModule, Generic[B]):
         self.network, self.plan = network, plan
         self.history: list[Row] = []
         self._open = ExitStack()
-        self._losses: Callable[[B], Losses]
+        self._losses: Callable[[B], Any]
         self._since: Tensor
         self._held_out: Tensor
 
-    def open_losses(self) -> AbstractContextManager[Callable[[B], Losses]]:
-        """The losses of a batch as a function, for the block; it may use threads of its own."""
+    def open_losses(self) -> AbstractContextManager[Callable[[B], Any]]:
+        """The losses of a batch as a function, for the block; it may use threads of its own.
+
+        It gives a named tuple of means over the batch, scalars, in the order of :attr:`parts`. Its
+        ``total`` is minimised.
+        """
         raise NotImplementedError
 
     def note(self, row: Row) -> str:
@@ -135,7 +122,8 @@ class Training(pl.LightningModule, Generic[B]):
         """Loss to minimise."""
         found = self._losses(batch)
         self._since += _as_double(found)
-        return found.total
+        total: Tensor = found.total
+        return total
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Let Lightning validate after the last step, too."""
@@ -172,7 +160,7 @@ class Training(pl.LightningModule, Generic[B]):
         return torch.zeros(len(self.parts), dtype=torch.float64)
 
 
-def _as_double(losses: Losses) -> Tensor:
+def _as_double(losses: Iterable[Tensor]) -> Tensor:
     return torch.stack([part.detach().cpu().double() for part in losses])
 
 
@@ -181,11 +169,11 @@ def _named(prefix: str, parts: Sequence[str], values: Tensor) -> Row:
 
 
 class _FromStep(IterableDataset[B]):
-    def __init__(self, source: Source[B], start: int, rank: int, world: int) -> None:
-        self._source, self._place = source, (start, rank, world)
+    def __init__(self, batches: Batches[B], *place: int) -> None:
+        self._batches, self._place = batches, place
 
     def __iter__(self) -> Iterator[B]:
-        return self._source.batches(*self._place)
+        return self._batches(*self._place)
 
 
 class Data(pl.LightningDataModule, Generic[B]):
@@ -194,15 +182,15 @@ class Data(pl.LightningDataModule, Generic[B]):
     Each process validates on all of the held-out batches, so that no number has to be exchanged.
     """
 
-    def __init__(self, source: Source[B], held_out: list[B]) -> None:
+    def __init__(self, batches: Batches[B], held_out: list[B]) -> None:
         super().__init__()
-        self._source, self._held_out = source, held_out
+        self._batches, self._held_out = batches, held_out
 
     def train_dataloader(self) -> "DataLoader[B]":
         """The batches still to come."""
         t = self.trainer
         assert t is not None
-        return _loader(_FromStep(self._source, t.global_step, t.global_rank, t.world_size))
+        return _loader(_FromStep(self._batches, t.global_step, t.global_rank, t.world_size))
 
     def val_dataloader(self) -> "DataLoader[B]":
         """The held-out batches."""

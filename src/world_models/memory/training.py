@@ -57,16 +57,9 @@ class MemoryTraining(Training[Batch]):
         return f"held out: NLL {row['validation_nll']:.3f}"
 
 
-class SequenceBatches:
-    """Random sequences, each step's from its number alone."""
-
-    def __init__(self, windows: Windows, steps: int) -> None:
-        self._windows, self._steps = windows, steps
-
-    def batches(self, start: int, rank: int, world: int) -> Iterator[Batch]:
-        """Yield a device's share of each step's batch."""
-        for step in range(start, self._steps):
-            yield self._windows.batch(step, rank, world)
+def batches(windows: Windows, steps: int, start: int, rank: int, world: int) -> Iterator[Batch]:
+    """Random sequences, each step's from its number alone: a device's share of each batch."""
+    return (windows.batch(step, rank, world) for step in range(start, steps))
 
 
 def train(
@@ -95,7 +88,7 @@ def train(
     p, cut = parameters, {"length": parameters.sequence_length, "seed": parameters.seed}
     windows = Windows(training, batch_size=p.batch_size, **cut)
     fixed = Windows(held_out, batch_size=p.batch_size, **cut).spread()
-    data = Data(SequenceBatches(windows, p.steps), [fixed])
+    data = Data(partial(batches, windows, p.steps), [fixed])
     untrained = build(sizes, p.seed)
     module = MemoryTraining(untrained, p, training_choice(sizes, devices))
     fit(module, data, folder, devices, "mdnrnn", log)

@@ -84,20 +84,14 @@ class VisionTraining(Training[Batch]):
         self.network.zero_grad()
 
 
-class FrameBatches:
-    """Random frames with the noise that z is drawn with."""
-
-    def __init__(self, frames: FrameStream, parameters: VAEParameters) -> None:
-        self._frames, self._parameters = frames, parameters
-
-    def batches(self, start: int, rank: int, world: int) -> Iterator[Batch]:
-        """Yield a device's share of each step's batch."""
-        p = self._parameters
-        rows = share(p.batch_size, rank, world)
-        batches = self._frames.batches(p.batch_size, start, p.steps)
-        for step, frames in enumerate(batches, start):
-            noise = self._frames.noise(step, p.batch_size, p.z_size)
-            yield as_batch(frames[rows], noise[rows])
+def batches(
+    frames: FrameStream, parameters: VAEParameters, start: int, rank: int, world: int
+) -> Iterator[Batch]:
+    """Random frames with the noise that z is drawn with: a device's share of each step's batch."""
+    size, z_size = parameters.batch_size, parameters.z_size
+    rows = share(size, rank, world)
+    for step, found in enumerate(frames.batches(size, start, parameters.steps), start):
+        yield as_batch(found[rows], frames.noise(step, size, z_size)[rows])
 
 
 def train(
@@ -127,7 +121,7 @@ def train(
     training = VisionTraining(untrained, parameters, training_choice(parameters, devices))
     parts = [slice(first, first + size) for first in range(0, len(held_out.frames), size)]
     fixed = [Batch(held_out.frames[part], held_out.noise[part]) for part in parts]
-    data = Data(FrameBatches(frames, parameters), fixed)
+    data = Data(partial(batches, frames, parameters), fixed)
     fit(training, data, folder, devices, "vae", log)
     network = _untrained(parameters)
     return network, restore(folder, network)
