@@ -121,6 +121,28 @@ def elsewhere(*, emulated: bool) -> dict[str, Any]:
     return found
 
 
+def table(found: list[dict[str, Any]]) -> str:
+    """The evidence as Markdown: how often each formulation fits into plain's time."""
+    columns = {
+        "AVX2 alone, float32": ("AVX2 alone", "float32"),
+        "bfloat16 units, float32": (None, "float32"),
+        "bfloat16 units, bfloat16": (None, "bfloat16"),
+    }
+    cells: dict[tuple[str, int], dict[str, str]] = {}
+    for one in found:
+        for line in one["lines"]:
+            key = (one["machine"]["emulated"], line["formulation"].rpartition("-")[2])
+            for column in (name for name, wanted in columns.items() if wanted == key):
+                text = f"{line['ratio']:.2f} ({line['ratio_of_cpu_time']:.2f})"
+                cells.setdefault((line["what"], line["batch"]), {})[column] = text
+    rows = [("work", "batch", *columns), ("---",) * 5]
+    rows += [
+        (what, str(batch), *(cells[what, batch].get(column, "–") for column in columns))
+        for what, batch in sorted(cells)
+    ]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
 def main() -> None:
     """Measure here, and with AVX2 alone."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.study_formulations")
@@ -132,7 +154,7 @@ def main() -> None:
     found = [elsewhere(emulated=True)] if can_emulate() else []
     found.append(elsewhere(emulated=False))
     RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    return None
+    return print(table(found))
 
 
 if __name__ == "__main__":
