@@ -20,10 +20,10 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cluster,dev]'
 	touch $@
 
-run: setup  ## the whole pipeline: twelve stages, to videos and scores
+run: setup  ## both pipelines: seven stages each, to videos and scores
 	dvc repro
 
-smoke: setup  ## all twelve stages at toy scale, in a temporary clone
+smoke: setup  ## all fourteen stages at toy scale, in a temporary clone
 	python tools/smoke.py
 
 test: setup  ## the whole test suite
