@@ -27,8 +27,6 @@ def run(
     device = DeviceSettings.from_environment().device
     vision = Vision.load(inputs["vae"].path, context.environment, device)
     reader = EpisodeReader(inputs["rollouts"].path)
-    for name, given in inputs.items():
-        context.tracker.log_input(name, given.path)
     statistics = LatentStatistics(vision.z_size)
     metrics: dict[str, Any] = {}
     details = {
