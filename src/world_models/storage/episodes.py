@@ -19,7 +19,6 @@ from world_models.storage import atomic
 from world_models.storage.shards import (
     CHUNK,
     Episode,
-    ShardBuilder,
     ShardInfo,
     encode_shard,
     shard_info,
@@ -29,7 +28,6 @@ __all__ = [
     "CHUNK",
     "Episode",
     "EpisodeReader",
-    "EpisodeWriter",
     "Piece",
     "ShardInfo",
     "assemble",
@@ -44,50 +42,6 @@ INDEX = "index.parquet"
 def shard_name(number: int) -> str:
     """File name of a shard: ``shard-00042.h5``."""
     return f"shard-{number:05}.h5"
-
-
-class EpisodeWriter:
-    """Writes episodes one after another; a context manager that ends with the index.
-
-    Args:
-        folder: an existing, empty folder (such as an artifact's draft).
-        shard_frames: a shard is closed once it holds as many frames.
-    """
-
-    def __init__(self, folder: Path, shard_frames: int) -> None:
-        assert shard_frames > 0, shard_frames
-        self._folder, self._shard_frames = folder, shard_frames
-        self._builder = ShardBuilder()
-        self._infos: list[ShardInfo] = []
-
-    def __enter__(self) -> "EpisodeWriter":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self.finish()
-
-    def add(self, episode: Episode) -> None:
-        """Append an episode.
-
-        Raises:
-            UserError: the disk is full.
-        """
-        self._builder.add(episode)
-        if self._builder.frames >= self._shard_frames:
-            self._close_shard()
-
-    def finish(self) -> pd.DataFrame:
-        """Write what is left and the index, and give the index."""
-        if self._builder.frames:
-            self._close_shard()
-        return assemble(self._folder, self._infos)
-
-    def _close_shard(self) -> None:
-        name, data = shard_name(len(self._infos)), self._builder.finish()
-        atomic.write(self._folder / name, data)
-        self._infos.append(shard_info(name, data))
-        self._builder = ShardBuilder()
 
 
 def assemble(folder: Path, shards: Sequence[ShardInfo]) -> pd.DataFrame:

@@ -89,65 +89,53 @@ class ShardInfo:
         return int(self.lengths.sum())
 
 
-class ShardBuilder:
-    """Compresses episodes as they come; holds no more than their compressed bytes in memory."""
-
-    def __init__(self) -> None:
-        # In memory: a full disk is then met by plain writes, not in the midst of HDF5.
-        self._file = h5py.File(
-            "shard.h5", "w", driver="core", backing_store=False, block_size=_BLOCK, libver="v110"
-        )
-        self._ends: list[tuple[int, int, bool, bool]] = []
-        self.frames = 0
-
-    def add(self, episode: Episode) -> None:
-        """Append an episode."""
-        if not self._ends:
-            self._create(episode.actions.shape[1])
-        stop = self.frames + len(episode)
-        for name in ("frames", "actions", "rewards"):
-            dataset, values = self._file[name], getattr(episode, name)
-            dataset.resize(stop, axis=0)
-            dataset[self.frames : stop] = values
-        self._ends.append((episode.seed, len(episode), episode.terminated, episode.truncated))
-        self.frames = stop
-
-    def _create(self, action_size: int) -> None:
-        zstd = hdf5plugin.Zstd(clevel=LEVEL)
-        for name, shape, dtype, chunk in (
-            ("frames", FRAME, "u1", CHUNK),
-            ("actions", (action_size,), "f4", 20 * CHUNK),
-            ("rewards", (), "f4", 20 * CHUNK),
-        ):
-            self._file.create_dataset(
-                name,
-                shape=(0, *shape),
-                maxshape=(None, *shape),
-                chunks=(chunk, *shape),
-                dtype=dtype,
-                compression=zstd,
-            )
-
-    def finish(self) -> bytes:
-        """The shard's bytes; the builder is spent."""
-        assert self._ends, "a shard holds an episode at least"
-        seeds, lengths, terminated, truncated = zip(*self._ends, strict=True)
-        self._file["seeds"] = np.array(seeds, np.int64)
-        self._file["lengths"] = np.array(lengths, np.int64)
-        self._file["terminated"] = np.array(terminated, np.bool_)
-        self._file["truncated"] = np.array(truncated, np.bool_)
-        self._file.flush()
-        image: bytes = self._file.id.get_file_image()
-        self._file.close()
-        return image
-
-
 def encode_shard(episodes: Iterable[Episode]) -> bytes:
-    """Compress episodes to a shard's bytes: pure, so a worker can do it and send 1/14."""
-    builder = ShardBuilder()
-    for episode in episodes:
-        builder.add(episode)
-    return builder.finish()
+    """Compress episodes to a shard's bytes: pure, so a worker can do it and send 1/14.
+
+    Takes one episode at a time; no more than their compressed bytes are held in memory.
+    """
+    # In memory: a full disk is then met by plain writes, not in the midst of HDF5.
+    with h5py.File(
+        "shard.h5", "w", driver="core", backing_store=False, block_size=_BLOCK, libver="v110"
+    ) as file:
+        ends = [_append(file, episode) for episode in episodes]
+        assert ends, "a shard holds an episode at least"
+        seeds, lengths, terminated, truncated = zip(*ends, strict=True)
+        file["seeds"] = np.array(seeds, np.int64)
+        file["lengths"] = np.array(lengths, np.int64)
+        file["terminated"] = np.array(terminated, np.bool_)
+        file["truncated"] = np.array(truncated, np.bool_)
+        file.flush()
+        image: bytes = file.id.get_file_image()
+    return image
+
+
+def _append(file: h5py.File, episode: Episode) -> tuple[int, int, bool, bool]:
+    """Append an episode's steps; returns its seed, length, and how it ended."""
+    if "frames" not in file:
+        _create(file, episode.actions.shape[1])
+    start = len(file["frames"])
+    for name in ("frames", "actions", "rewards"):
+        file[name].resize(start + len(episode), axis=0)
+        file[name][start:] = getattr(episode, name)
+    return episode.seed, len(episode), episode.terminated, episode.truncated
+
+
+def _create(file: h5py.File, action_size: int) -> None:
+    zstd = hdf5plugin.Zstd(clevel=LEVEL)
+    for name, shape, dtype, chunk in (
+        ("frames", FRAME, "u1", CHUNK),
+        ("actions", (action_size,), "f4", 20 * CHUNK),
+        ("rewards", (), "f4", 20 * CHUNK),
+    ):
+        file.create_dataset(
+            name,
+            shape=(0, *shape),
+            maxshape=(None, *shape),
+            chunks=(chunk, *shape),
+            dtype=dtype,
+            compression=zstd,
+        )
 
 
 def shard_info(name: str, data: bytes) -> ShardInfo:

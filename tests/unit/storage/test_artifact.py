@@ -144,8 +144,8 @@ def test_no_space_leaves_the_artifact_from_before(tmp_path):
         from pathlib import Path
         import numpy as np
         from world_models.errors import UserError
-        from world_models.storage import artifact
-        from world_models.storage.episodes import Episode, EpisodeWriter
+        from world_models.storage import artifact, atomic
+        from world_models.storage.episodes import Episode, encode_shard
         rng = np.random.default_rng(0)
         frames = rng.integers(0, 256, size=(50, 64, 64, 3), dtype=np.uint8)
         actions, rewards = np.zeros((50, 3), np.float32), np.zeros(50, np.float32)
@@ -154,8 +154,7 @@ def test_no_space_leaves_the_artifact_from_before(tmp_path):
         try:
             with artifact.create(Path(sys.argv[1]), kind="rollouts", environment="carracing",
                                  stage="rollouts", parameters={}, metrics={}, details={}) as folder:
-                with EpisodeWriter(folder, shard_frames=10) as writer:
-                    writer.add(episode)
+                atomic.write(folder / "shard-00000.h5", encode_shard([episode]))
         except UserError as error:
             sys.exit(str(error))
     """)

@@ -9,10 +9,11 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from data_sets import write_shards
 
 from world_models.errors import InputError
 from world_models.storage import episodes as storage
-from world_models.storage.episodes import Episode, EpisodeReader, EpisodeWriter
+from world_models.storage.episodes import Episode, EpisodeReader
 
 LENGTHS = (1, 49, 50, 51, 120, 7)
 
@@ -38,9 +39,7 @@ EPISODES = [make_episode(seed, length) for seed, length in enumerate(LENGTHS, st
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("rollouts")
-    with EpisodeWriter(folder, shard_frames=100) as writer:
-        for episode in EPISODES:
-            writer.add(episode)
+    write_shards(folder, EPISODES[:3], EPISODES[3:5], EPISODES[5:])
     return folder
 
 
@@ -72,7 +71,7 @@ def test_the_index_is_read_by_pandas_alone(folder):
     ended = ["stopped", "terminated", "truncated", "terminated", "stopped", "terminated"]
     assert index["ended"].tolist() == ended
     shards = [(index["shard"] == f"shard-{number:05}.h5").sum() for number in range(2)]
-    assert shards == [3, 2], "a shard closes once it holds 100 frames"
+    assert shards == [3, 2]
     assert index["offset"].tolist() == [0, 1, 50, 0, 51, 0]
     pd.testing.assert_frame_equal(EpisodeReader(folder).index, index)
 
@@ -116,12 +115,7 @@ def test_chunks_stream_in_the_order_asked_for(folder):
 
 
 def test_equal_episodes_give_equal_bytes(folder, tmp_path):
-    infos = []
-    for number, some in enumerate((EPISODES[:3], EPISODES[3:5], EPISODES[5:])):
-        name, data = storage.shard_name(number), storage.encode_shard(some)
-        (tmp_path / name).write_bytes(data)
-        infos.append(storage.shard_info(name, data))
-    storage.assemble(tmp_path, infos)
+    write_shards(tmp_path, EPISODES[:3], EPISODES[3:5], EPISODES[5:])
     for path in folder.iterdir():
         ours = hashlib.sha256(path.read_bytes()).digest()
         assert ours == hashlib.sha256((tmp_path / path.name).read_bytes()).digest(), path.name

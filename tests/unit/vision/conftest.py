@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from data_sets import write_shards
 from moving_squares import moving_square
 
-from world_models.storage.episodes import EpisodeReader, EpisodeWriter
+from world_models.storage.episodes import EpisodeReader
 from world_models.vision.parameters import VAEParameters
 
 
@@ -24,9 +25,8 @@ def make_data(tmp_path: Path) -> Callable[[list[int]], EpisodeReader]:
     def make(lengths: list[int]) -> EpisodeReader:
         folder = tmp_path / f"data-{len(lengths)}"
         folder.mkdir()
-        with EpisodeWriter(folder, shard_frames=300) as writer:
-            for number, length in enumerate(lengths):
-                writer.add(moving_square(number, length))
+        episodes = list(map(moving_square, range(len(lengths)), lengths))
+        write_shards(folder, *(episodes[i : i + 3] for i in range(0, len(episodes), 3)))
         return EpisodeReader(folder)
 
     return make

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from data_sets import write_shards
 from moving_squares import moving_square
 
 from world_models import devices
@@ -16,7 +17,7 @@ from world_models.stages import encode, vae
 from world_models.stages.command import Context, Input, Outputs
 from world_models.storage import artifact
 from world_models.storage.artifact import Card, open_artifact
-from world_models.storage.episodes import EpisodeReader, EpisodeWriter
+from world_models.storage.episodes import EpisodeReader
 from world_models.storage.latents import LatentsReader
 from world_models.storage.scratch import Scratch
 from world_models.tracking.run import Tracker
@@ -29,14 +30,11 @@ from world_models.vision.parameters import VAEParameters
 
 def write_rollouts(folder: Path) -> Input:
     made = {"parameters": {}, "metrics": {}, "details": {}}
-    with (
-        artifact.create(
-            folder, kind="rollouts", environment="carracing", stage="rollouts", **made
-        ) as draft,
-        EpisodeWriter(draft, shard_frames=100) as writer,
-    ):
-        for number in range(5):
-            writer.add(moving_square(number, 40 + number))
+    episodes = [moving_square(number, 40 + number) for number in range(5)]
+    with artifact.create(
+        folder, kind="rollouts", environment="carracing", stage="rollouts", **made
+    ) as draft:
+        write_shards(draft, episodes[:3], episodes[3:])
     return Input(folder, open_artifact(folder, "rollouts", "carracing"))
 
 
