@@ -70,7 +70,7 @@ def encode(folder: Path) -> None:
     reader, vision = EpisodeReader(folder), Vision(VAE(32, PAPER_CHANNELS))
     out = folder / "latents"
     out.mkdir()
-    with LatentsWriter(out) as writer:
+    with LatentsWriter(out, steps=reader.frames_total, z_size=32, action_size=3) as writer:
         for encoded in encode_episodes(vision, reader, BATCH, threads=1):
             episode = encoded.episode
             writer.add(

@@ -6,7 +6,7 @@ Written as a stream, read as one block.
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
@@ -73,59 +73,36 @@ class Latents:
         return slice(int(self.offsets[episode]), int(self.offsets[episode + 1]))
 
 
-class _Growing:
-    """A ``.npy`` that grows along its first axis; numpy's header leaves room for the length."""
-
-    def __init__(self, path: Path) -> None:
-        self._file: BinaryIO = path.open("wb")
-        self._rows = 0
-        self._tail: tuple[int, ...] | None = None
-
-    def append(self, rows: NDArray[np.float32]) -> None:
-        if self._tail is None:
-            self._tail = rows.shape[1:]
-            self._head()
-        assert rows.shape[1:] == self._tail, (rows.shape, self._tail)
-        assert rows.dtype == np.float32, rows.dtype
-        self._file.write(np.ascontiguousarray(rows).data)
-        self._rows += len(rows)
-
-    def finish(self) -> None:
-        self._file.seek(0)
-        self._head()
-        self._file.close()
-
-    def close(self) -> None:
-        self._file.close()
-
-    def _head(self) -> None:
-        assert self._tail is not None, "nothing was appended"
-        shape = (self._rows, *self._tail)
-        head = {"descr": "<f4", "fortran_order": False, "shape": shape}
-        npy.write_array_header_1_0(self._file, head)
-
-
 class LatentsWriter:
     """Writes encoded episodes one after another; a context manager that finishes the files.
 
     Args:
         folder: an existing, empty folder (such as an artifact's draft).
+        steps: N, of all episodes together.
+        z_size: Z.
+        action_size: A.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._arrays = {name: _Growing(folder / f"{name}.npy") for name in _STEPS}
+    def __init__(self, folder: Path, *, steps: int, z_size: int, action_size: int) -> None:
+        self._folder, self._steps = folder, steps
+        self._widths = {"mu": (z_size,), "logvar": (z_size,), "actions": (action_size,)}
         self._offsets = [0]
         self._ends: list[tuple[int, bool, bool]] = []
 
     def __enter__(self) -> "LatentsWriter":
+        # Plain writes: where the disk is full they raise, and a memory map would kill the process.
+        self._files = {name: (self._folder / f"{name}.npy").open("wb") for name in _STEPS}
+        for name, file in self._files.items():
+            shape = (self._steps, *self._widths.get(name, ()))
+            head = {"descr": "<f4", "fortran_order": False, "shape": shape}
+            npy.write_array_header_1_0(file, head)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        for file in self._files.values():
+            file.close()
         if kind is None:
-            self.finish()
-        for array in self._arrays.values():
-            array.close()
+            self._finish()
 
     def add(
         self,
@@ -140,16 +117,15 @@ class LatentsWriter:
     ) -> None:
         """Append an episode of T steps: (T,Z), (T,Z), (T,A), (T,), all float32."""
         steps = {"mu": mu, "logvar": logvar, "actions": actions, "rewards": rewards}
-        assert len({len(rows) for rows in steps.values()}) == 1, "lengths differ"
         for name, rows in steps.items():
-            self._arrays[name].append(rows)
+            assert rows.shape == (len(mu), *self._widths.get(name, ())), (name, rows.shape)
+            assert rows.dtype == np.float32, (name, rows.dtype)
+            self._files[name].write(np.ascontiguousarray(rows).data)
         self._offsets.append(self._offsets[-1] + len(mu))
         self._ends.append((seed, terminated, truncated))
 
-    def finish(self) -> None:
-        """Complete the files."""
-        for array in self._arrays.values():
-            array.finish()
+    def _finish(self) -> None:
+        assert self._offsets[-1] == self._steps, (self._offsets[-1], self._steps)
         seeds, terminated, truncated = zip(*self._ends, strict=True)
         episodes = {"seeds": seeds, "terminated": terminated, "truncated": truncated}
         for name, values in {**episodes, "offsets": self._offsets}.items():

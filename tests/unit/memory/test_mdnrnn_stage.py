@@ -23,6 +23,7 @@ from world_models.worlds.episodes import play
 
 def write_latents(out, environment, episodes=6, length=25, actions=1):
     rng = np.random.default_rng(0)
+    steps = sum(length + episode for episode in range(episodes))
     with (
         artifact.create(
             out,
@@ -33,7 +34,7 @@ def write_latents(out, environment, episodes=6, length=25, actions=1):
             metrics={},
             details={"z_size": 3},
         ) as folder,
-        LatentsWriter(folder) as writer,
+        LatentsWriter(folder, steps=steps, z_size=3, action_size=actions) as writer,
     ):
         for episode in range(episodes):
             writer.add(

@@ -11,7 +11,7 @@ LENGTHS = (3, 1, 120)
 
 def write(folder, lengths=LENGTHS):
     rng, parts = np.random.default_rng(0), []
-    with LatentsWriter(folder) as writer:
+    with LatentsWriter(folder, steps=sum(lengths), z_size=4, action_size=2) as writer:
         for seed, length in enumerate(lengths):
             part = {
                 "mu": rng.normal(size=(length, 4)).astype(np.float32),
