@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from world_models import training
+from world_models.training import module
 
 
 class StopError(Exception):
@@ -28,5 +28,5 @@ def stopping_at(step: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int
         yield Bar()
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "progress", progress)
+        patch.setattr(module, "progress", progress)
         yield seen

@@ -7,7 +7,7 @@ import pytest
 
 from world_models.devices import DeviceSettings
 from world_models.errors import UserError
-from world_models.training import strategy
+from world_models.training.fit import strategy
 
 
 def test_several_devices_are_processes_that_do_not_start_the_stage_again():

@@ -15,7 +15,8 @@ from world_models.memory.network import MDNRNN, Sizes
 from world_models.memory.objective import Objective, objective
 from world_models.memory.parameters import MDNRNNParameters
 from world_models.seeding import torch_seed
-from world_models.training import Data, Log, Plan, Row, Training, fit, restore
+from world_models.training.fit import Log, fit
+from world_models.training.module import Plan, Row, Training
 
 
 def learning_rate(parameters: MDNRNNParameters, step: int) -> float:
@@ -39,27 +40,39 @@ def build(sizes: Sizes, seed: int) -> MDNRNN:
 class MemoryTraining(Training[Batch]):
     """Gradient steps on M."""
 
+    name = "mdnrnn"
     parts = ("nll", "restart", "reward")
 
-    def __init__(self, network: MDNRNN, parameters: MDNRNNParameters, choice: Choice) -> None:
+    def __init__(
+        self,
+        network: MDNRNN,
+        parameters: MDNRNNParameters,
+        choice: Choice,
+        training: Steps,
+        held_out: Steps,
+    ) -> None:
         p = parameters
-        rate = partial(learning_rate, p)
-        super().__init__(network, Plan(p.steps, p.validate_every, p.gradient_clip, rate))
-        self._restart_weight, self._choice = p.restart_weight, choice
+        plan = Plan(p.steps, p.validate_every, p.gradient_clip, partial(learning_rate, p))
+        windows = partial(Windows, length=p.sequence_length, batch_size=p.batch_size, seed=p.seed)
+        super().__init__(network, plan, [windows(held_out).spread()])
+        self._windows, self._choice, self._restart_weight = (
+            windows(training),
+            choice,
+            p.restart_weight,
+        )
 
     def open_losses(self) -> AbstractContextManager[Objective]:
         """The losses of a batch of sequences that begin with an empty memory."""
         assert isinstance(self.network, MDNRNN)
         return objective(self.network, self._choice, self._restart_weight)
 
+    def batches(self, start: int, rank: int, world: int) -> Iterator[Batch]:
+        """Random sequences, each step's from its number alone: a device's share of each batch."""
+        return (self._windows.batch(step, rank, world) for step in range(start, self.plan.steps))
+
     def note(self, row: Row) -> str:
         """The held-out likelihood."""
         return f"held out: NLL {row['validation_nll']:.3f}"
-
-
-def batches(windows: Windows, steps: int, start: int, rank: int, world: int) -> Iterator[Batch]:
-    """Random sequences, each step's from its number alone: a device's share of each batch."""
-    return (windows.batch(step, rank, world) for step in range(start, steps))
 
 
 def train(
@@ -78,22 +91,16 @@ def train(
         parameters: of the stage.
         training: the steps to learn from.
         held_out: the steps to validate on.
-        folder: the scratch's; see :func:`world_models.training.fit`.
+        folder: the scratch's; see :func:`world_models.training.fit.fit`.
         devices: where to train; the batch of a step is the same on any number of them.
         log: gets each row of the history.
 
     Returns:
         M on the CPU, and the history: a row for each validation.
     """
-    p, cut = parameters, {"length": parameters.sequence_length, "seed": parameters.seed}
-    windows = Windows(training, batch_size=p.batch_size, **cut)
-    fixed = Windows(held_out, batch_size=p.batch_size, **cut).spread()
-    data = Data(partial(batches, windows, p.steps), [fixed])
-    untrained = build(sizes, p.seed)
-    module = MemoryTraining(untrained, p, training_choice(sizes, devices))
-    fit(module, data, folder, devices, "mdnrnn", log)
-    network = build(sizes, p.seed)  # what trained may lie on another device
-    return network, restore(folder, network)
+    choice, network = training_choice(sizes, devices), build(sizes, parameters.seed)
+    module = MemoryTraining(network, parameters, choice, training, held_out)
+    return network, fit(module, folder, devices, log)
 
 
 def training_choice(sizes: Sizes, devices: DeviceSettings) -> Choice:

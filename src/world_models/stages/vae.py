@@ -15,7 +15,7 @@ from world_models.seeding import stream
 from world_models.stages.command import Context, Input, Outputs, Stage, main
 from world_models.storage import artifact, atomic, tensors
 from world_models.storage.episodes import EpisodeReader
-from world_models.training import Row
+from world_models.training.module import Row
 from world_models.vision.data import Batch, FrameStream, as_batch, split, spread_frames
 from world_models.vision.model import WEIGHTS, Frames, Vision, state_arrays
 from world_models.vision.parameters import VAEParameters

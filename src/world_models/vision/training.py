@@ -12,7 +12,8 @@ from torch import Tensor
 
 from world_models.devices import DeviceSettings
 from world_models.formulations import Choice, choose
-from world_models.training import Data, Log, Plan, Row, Training, fit, restore
+from world_models.training.fit import Log, fit
+from world_models.training.module import Plan, Row, Training
 from world_models.vision import formulation
 from world_models.vision.data import Batch, FrameStream, as_batch, share
 from world_models.vision.loss import VAELoss, vae_loss
@@ -43,13 +44,23 @@ def in_memory_order(weight: Tensor) -> Tensor:
 class VisionTraining(Training[Batch]):
     """Gradient steps on V."""
 
+    name = "vae"
     parts = ("loss", "reconstruction", "kl")
 
-    def __init__(self, network: VAE, parameters: VAEParameters, choice: Choice) -> None:
-        p = parameters
-        rate = partial(learning_rate, p)
-        super().__init__(network, Plan(p.steps, p.validate_every, p.gradient_clip, rate))
-        self._tolerance, self._choice = p.kl_tolerance, choice
+    def __init__(
+        self,
+        network: VAE,
+        parameters: VAEParameters,
+        choice: Choice,
+        data: FrameStream,
+        fixed: Batch,
+    ) -> None:
+        p, size = parameters, parameters.batch_size
+        plan = Plan(p.steps, p.validate_every, p.gradient_clip, partial(learning_rate, p))
+        parts = [slice(first, first + size) for first in range(0, len(fixed.frames), size)]
+        held_out = [Batch(fixed.frames[part], fixed.noise[part]) for part in parts]
+        super().__init__(network, plan, held_out)
+        self._vae, self._choice, self._frames = parameters, choice, data
 
     @contextmanager
     def open_losses(self) -> Iterator[Callable[[Batch], VAELoss]]:
@@ -59,9 +70,16 @@ class VisionTraining(Training[Batch]):
 
             def losses(batch: Batch) -> VAELoss:
                 found = model(batch.frames, batch.noise)
-                return vae_loss(as_images(batch.frames), *found, self._tolerance)
+                return vae_loss(as_images(batch.frames), *found, self._vae.kl_tolerance)
 
             yield losses
+
+    def batches(self, start: int, rank: int, world: int) -> Iterator[Batch]:
+        """Random frames with the noise that z is drawn with: a device's share of each batch."""
+        p, frames = self._vae, self._frames
+        rows = share(p.batch_size, rank, world)
+        for step, found in enumerate(frames.batches(p.batch_size, start, p.steps), start):
+            yield as_batch(found[rows], frames.noise(step, p.batch_size, p.z_size)[rows])
 
     def note(self, row: Row) -> str:
         """The two parts of the held-out loss."""
@@ -84,16 +102,6 @@ class VisionTraining(Training[Batch]):
         self.network.zero_grad()
 
 
-def batches(
-    frames: FrameStream, parameters: VAEParameters, start: int, rank: int, world: int
-) -> Iterator[Batch]:
-    """Random frames with the noise that z is drawn with: a device's share of each step's batch."""
-    size, z_size = parameters.batch_size, parameters.z_size
-    rows = share(size, rank, world)
-    for step, found in enumerate(frames.batches(size, start, parameters.steps), start):
-        yield as_batch(found[rows], frames.noise(step, size, z_size)[rows])
-
-
 def train(
     parameters: VAEParameters,
     frames: FrameStream,
@@ -108,27 +116,18 @@ def train(
         parameters: of the stage.
         frames: to learn from.
         held_out: to validate on.
-        folder: the scratch's; see :func:`world_models.training.fit`.
+        folder: the scratch's; see :func:`world_models.training.fit.fit`.
         devices: where to train; the batch of a step is the same on any number of them.
         log: gets each row of the history.
 
     Returns:
         V on the CPU, and the history: a row for each validation.
     """
-    size = parameters.batch_size
-    share(size, 0, devices.devices * devices.num_nodes)
-    untrained = _untrained(parameters).channels_last()
-    training = VisionTraining(untrained, parameters, training_choice(parameters, devices))
-    parts = [slice(first, first + size) for first in range(0, len(held_out.frames), size)]
-    fixed = [Batch(held_out.frames[part], held_out.noise[part]) for part in parts]
-    data = Data(partial(batches, frames, parameters), fixed)
-    fit(training, data, folder, devices, "vae", log)
-    network = _untrained(parameters)
-    return network, restore(folder, network)
-
-
-def _untrained(parameters: VAEParameters) -> VAE:
-    return VAE(parameters.z_size, parameters.channels, parameters.seed)
+    share(parameters.batch_size, 0, devices.devices * devices.num_nodes)
+    choice = training_choice(parameters, devices)
+    network = VAE(parameters.z_size, parameters.channels, parameters.seed).channels_last()
+    training = VisionTraining(network, parameters, choice, frames, held_out)
+    return network, fit(training, folder, devices, log)
 
 
 def training_choice(parameters: VAEParameters, devices: DeviceSettings) -> Choice:

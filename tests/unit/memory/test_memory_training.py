@@ -9,7 +9,6 @@ import torch
 from small_memory import BFLOAT16, FLOAT32, TEXTBOOK
 from stopping import StopError, stopping_at
 
-from world_models import training as harness
 from world_models.devices import DeviceSettings
 from world_models.memory import training
 from world_models.memory.data import Steps
@@ -19,6 +18,7 @@ from world_models.memory.training import build, learning_rate, train
 from world_models.storage.latents import Latents
 from world_models.tracking.journal import Journal
 from world_models.tracking.run import Tracker
+from world_models.training import checkpoints
 
 CPU = DeviceSettings(accelerator="cpu")
 SIZES = Sizes(3, 1, 8, 2, restart=True, reward_head=False, end_head=False)
@@ -102,7 +102,7 @@ def test_resume_ends_with_the_same_bytes(tmp_path, monkeypatch, stop, choice):
     """Stopped at a validation, between two, and before the last step; saved after each step."""
     compute(monkeypatch, choice)
     whole = run(tmp_path / "whole")
-    monkeypatch.setattr(harness, "SAVE_EVERY", 0.0)
+    monkeypatch.setattr(checkpoints, "SAVE_EVERY", 0.0)
     with pytest.raises(StopError), stopping_at(stop, monkeypatch):
         run(tmp_path / "stopped")
     with stopping_at(0, monkeypatch) as seen:
@@ -204,7 +204,7 @@ def test_gradients_are_clipped_element_by_element(tmp_path):
     """With Adam, clipping to almost nothing leaves step sizes; the moments show the bound."""
     bound = 1e-6
     run(tmp_path / "a", gradient_clip=bound)
-    state = harness.load(tmp_path / "a")["optimizer_states"][0]["state"]
+    state = checkpoints.load(tmp_path / "a")["optimizer_states"][0]["state"]
     moments = torch.cat([s["exp_avg"].flatten() for s in state.values()])
     assert 0 < moments.abs().max() <= bound
 

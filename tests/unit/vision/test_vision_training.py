@@ -8,10 +8,11 @@ import pytest
 import torch
 from stopping import StopError, stopping_at
 
-from world_models import training as harness
 from world_models.devices import DeviceSettings
 from world_models.storage.episodes import EpisodeReader
-from world_models.training import Log, Row
+from world_models.training import checkpoints
+from world_models.training.fit import Log
+from world_models.training.module import Row
 from world_models.vision.data import FrameStream, as_batch, spread_frames
 from world_models.vision.network import VAE
 from world_models.vision.parameters import VAEParameters
@@ -59,7 +60,7 @@ def test_learns_and_reports(make_data: Make, tmp_path: Path, parameters: VAEPara
 def test_same_seed_same_bytes_also_after_interruptions(
     make_data: Make, tmp_path: Path, parameters: VAEParameters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(harness, "SAVE_EVERY", 0.0)
+    monkeypatch.setattr(checkpoints, "SAVE_EVERY", 0.0)
     reader = make_data([40] * 5)
     one, history = run(reader, tmp_path / "one", parameters)
     two, again = run(reader, tmp_path / "two", parameters)
@@ -99,7 +100,7 @@ def test_two_processes_train_as_one_does(
 
 
 def moments(folder: Path) -> list[torch.Tensor]:
-    checkpoint = harness.load(folder)
+    checkpoint = checkpoints.load(folder)
     assert checkpoint is not None
     return [state["exp_avg"] for state in checkpoint["optimizer_states"][0]["state"].values()]
 
