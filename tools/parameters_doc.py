@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from world_models.experiment import Pipeline, leaves, merged
+from world_models.experiment import LaterRound, leaves, merged
 from world_models.schema import read_yaml
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -19,7 +19,8 @@ Made by `python tools/parameters_doc.py` from the schemas in the code and the pr
 Every value lives once in `params.yaml`, as `<environment>.<stage>.<key>`; schemas hold no defaults.
 Change one in the file, or for one experiment: `dvc exp run -S ENV.vae.learning_rate=3e-4`.
 Merge a profile: `world-models profile NAME`. Where environments
-differ, values stand in the order of `params.yaml`, with a slash between them.
+differ, values stand in the order of `params.yaml`, with a slash between them. The stage
+collect stands in parameters of experiments only, beside the others.
 """
 
 
@@ -27,23 +28,25 @@ def page() -> str:
     """The whole page, a table for each stage."""
     base = read_yaml(ROOT / "params.yaml")
     profiles = {p.stem: merged(base, read_yaml(p)) for p in sorted(ROOT.glob("configs/*.yaml"))}
-    sections = ["\n".join(_section(stage, profiles)) for stage in Pipeline.model_fields]
+    sections = ["\n".join(_section(stage, profiles)) for stage in LaterRound.model_fields]
     return "\n".join([HEAD, *sections]) + "\n"
 
 
 def _section(stage: str, profiles: dict[str, Any]) -> Iterator[str]:
-    schema = Pipeline.model_json_schema()["$defs"]
-    model = Pipeline.model_fields[stage].annotation
+    schema = LaterRound.model_json_schema()["$defs"]
+    model = LaterRound.model_fields[stage].annotation
     assert model is not None
     yield f"## {stage}\n"
     yield f"{(model.__doc__ or '').strip().splitlines()[0]}\n"
-    names = list(profiles)
-    yield f"| key | allowed | meaning | {' | '.join(names)} |"
+    names = [name for name, values in profiles.items() if any(stage in values[e] for e in values)]
+    yield "".join(f"| {head} " for head in ("key", "allowed", "meaning", *names)) + "|"
     yield "|---" * (3 + len(names)) + "|"
     for key, field in schema[model.__name__]["properties"].items():
-        values = [_values(profile, stage, key) for profile in profiles.values()]
+        values = [_values(profiles[name], stage, key) for name in names]
         meaning = field.get("description", "").replace("|", "\\|")
-        yield f"| `{key}` | {_allowed(field)} | {meaning} | {' | '.join(values)} |"
+        yield (
+            "".join(f"| {text} " for text in (f"`{key}`", _allowed(field), meaning, *values)) + "|"
+        )
     yield ""
 
 

@@ -24,6 +24,7 @@ from world_models.schema import Parameters, read_yaml, validate
 from world_models.storage.atomic import atomic_file
 from world_models.vision.encode_parameters import EncodeParameters
 from world_models.vision.parameters import VAEParameters
+from world_models.worlds.parameters import CollectParameters
 
 NULL = "tag:yaml.org,2002:null"
 
@@ -38,6 +39,12 @@ class Pipeline(Parameters):
     evolve: EvolveParameters
     evaluate: EvaluateParameters
     report: ReportParameters
+
+
+class LaterRound(Pipeline):
+    """A pipeline of an experiment, in which an agent of an earlier round collects episodes."""
+
+    collect: CollectParameters
 
 
 Experiment = dict[str, Pipeline]
@@ -74,12 +81,14 @@ def _validate(values: Mapping[str, Any], source: str) -> Experiment:
 def _environment(name: str, values: object) -> Pipeline:
     """One environment's parameters, checked against its specification too."""
     cap = catalogue.specification(name).cap
-    pipeline = validate(Pipeline, values, name)
-    if pipeline.rollouts.max_steps > cap:
-        raise ParameterError(
-            f"{name}.rollouts.max_steps = {pipeline.rollouts.max_steps}: an episode has {cap} "
-            "steps at most."
-        )
+    later = isinstance(values, Mapping) and "collect" in values
+    pipeline = validate(LaterRound if later else Pipeline, values, name)
+    for stage in ("rollouts", "collect") if later else ("rollouts",):
+        steps = getattr(pipeline, stage).max_steps
+        if steps > cap:
+            raise ParameterError(
+                f"{name}.{stage}.max_steps = {steps}: an episode has {cap} steps at most."
+            )
     return pipeline
 
 

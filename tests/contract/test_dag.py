@@ -2,17 +2,20 @@
 
 import ast
 import re
+import shlex
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 import dag
 from world_models.envs import catalogue
 from world_models.experiment import Pipeline
-from world_models.schema import read_yaml
-from world_models.stages import dependencies
+from world_models.schema import read_yaml, validate
+from world_models.stages import collect, command, dependencies
+from world_models.worlds.parameters import CollectParameters
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src/world_models"
@@ -120,6 +123,43 @@ def _runtime_nodes(node: ast.AST) -> Iterator[ast.AST]:
 def test_stages_but_report_load_no_library_for_pictures():
     for name in set(STAGES) - {"report"}:
         assert not {"matplotlib", "PIL", "av"} & dag.closure(name)
+
+
+AGENT = (
+    "worlds/reality",
+    "worlds/collect_agent",
+    "vision/inference",
+    "vision/network",
+    "memory/inference",
+    "memory/network",
+    "controller/policy",
+    "formulations",
+)
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_what_an_agent_collects_depends_on_the_agents_code_and_what_is_random_does_not(environment):
+    agent = {f"src/world_models/{name}.py" for name in AGENT}
+    assert agent <= dependencies.code("collect", environment).keys()
+    assert not agent & dependencies.code("rollouts", environment).keys()
+    assert {"torch", "numba"} <= dag.versions("collect", environment).keys()
+
+
+def test_the_documented_stage_collect_is_complete():
+    """The snippet of the docs: its command, its parameters, and the deps that the tool writes."""
+    text = (ROOT / "docs/stages.md").read_text(encoding="utf-8")
+    snippet = re.search(r"```yaml\n(# experiments/rounds/dvc.yaml\n.*?)```", text, re.S)
+    values = re.search(r"```yaml\n(# experiments/rounds/params.yaml\n.*?)```", text, re.S)
+    assert snippet
+    assert values
+    yaml = YAML(typ="safe", pure=True)
+    body = yaml.load(dag.rewrite(snippet[1]))["stages"]["collect"]["do"]
+    _, _, words = body["cmd"].partition("world_models.stages.collect")
+    arguments = vars(command._parser(collect.STAGE).parse_args(shlex.split(words)))
+    read = {arguments[name].as_posix() for name in collect.STAGE.inputs}
+    assert set(body["deps"]) == read | set(dag.deps("collect", {"carracing": SHARED["carracing"]}))
+    assert body["outs"] == [arguments[name].as_posix() for name in ("out", "reports")]
+    validate(CollectParameters, yaml.load(values[1])["carracing"]["collect"], "carracing.collect")
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)

@@ -1,5 +1,6 @@
 """``params.yaml``, the profiles and the schemas against each other."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -129,6 +130,41 @@ def test_no_episode_is_longer_than_the_cap(workspace):
     edit(workspace / "params.yaml", "max_steps: 600", "max_steps: 1001")
     with pytest.raises(ParameterError, match=r"carracing\.rollouts\.max_steps = 1001: .*1000"):
         check(workspace / "params.yaml", workspace / "none")
+
+
+COLLECT = {
+    "episodes": 5,
+    "max_steps": 1000,
+    "min_length": 1,
+    "latent": "mean",
+    "renderer": "fast",
+    "shard_episodes": 8,
+    "seed": 11,
+}
+
+
+def check_collect(workspace, **changes):
+    (workspace / "more").mkdir()
+    overlay = {"carracing": {"collect": COLLECT | changes}}
+    (workspace / "more/collect.yaml").write_text(json.dumps(overlay))
+    check(workspace / "params.yaml", workspace / "more")
+
+
+def test_an_experiment_may_collect_with_an_agent(workspace):
+    check_collect(workspace)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"max_steps": 1001}, r"carracing\.collect\.max_steps = 1001: .*1000"),
+        ({"behaviour": "held"}, r"carracing\.collect\.behaviour: unknown"),
+        ({"latent": "mu"}, r"carracing\.collect\.latent = 'mu'"),
+    ],
+)
+def test_a_fault_in_collect_is_one_clear_line(workspace, changes, message):
+    with pytest.raises(ParameterError, match=message):
+        check_collect(workspace, **changes)
 
 
 def test_stage_stops_before_any_work_for_a_fault_elsewhere(workspace):

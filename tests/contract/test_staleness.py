@@ -40,6 +40,7 @@ EDITS = {
     "memory/network.py": (PREDICT, BOTH),
     "memory/training.py": (frozenset({"mdnrnn"}), BOTH),
     "controller/model.py": (frozenset({"evolve", "evaluate"}), BOTH),
+    "worlds/collect_agent.py": (frozenset(), ()),
     "envs/takecover/simulator.py": (SIMULATE, ("takecover",)),
     "envs/carracing/track.py": (SIMULATE, ("carracing",)),
     "storage/atomic.py": (EVERY, BOTH),

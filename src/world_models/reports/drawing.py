@@ -7,12 +7,15 @@ from world_models.reports.style import plain_style
 
 DRAW = {
     "rollouts": rollouts.draw,
+    "collect": rollouts.draw,
     "vae": vae.draw,
     "mdnrnn": mdnrnn.draw,
     "evolve": evolve.draw,
     "evaluate": evaluate.draw,
 }
 """By the stages that have pictures."""
+OPTIONAL = ("collect",)
+"""Stages that not every pipeline has."""
 
 
 def draw(stage: str, numbers: Path, out: Path) -> None:

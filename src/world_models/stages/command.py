@@ -85,7 +85,6 @@ class Stage(Generic[P]):
         schema: the stage's parameters.
         inputs: kinds of artifacts that it reads; each is an argument ``--<kind> FOLDER``.
         run: the work.
-        optional: inputs that may be left out.
         artifact: whether it makes one, and so takes ``--out``.
         resume_ignores: parameters that say how far to go or how often to look. They are no part of
             what the stage's scratch is found by: with other values it goes on from the same state.
@@ -99,7 +98,6 @@ class Stage(Generic[P]):
     schema: type[P]
     inputs: tuple[str, ...]
     run: Callable[[P, Mapping[str, Input], Outputs, Context], None]
-    optional: tuple[str, ...] = ()
     artifact: bool = True
     resume_ignores: tuple[str, ...] = ()
     keeps: tuple[str, ...] = ()
@@ -159,8 +157,7 @@ def _parser(stage: Stage[P]) -> argparse.ArgumentParser:
     add("--environment", required=True, metavar="NAME", help="a key of params.yaml")
     add("--params", type=Path, default=Path("params.yaml"), metavar="FILE")
     for kind in stage.inputs:
-        optional = kind in stage.optional
-        add(f"--{kind}", type=Path, required=not optional, metavar="FOLDER", help="an input")
+        add(f"--{kind}", type=Path, required=True, metavar="FOLDER", help="an input")
     if stage.artifact:
         add("--out", type=Path, required=True, metavar="FOLDER", help="the artifact")
     if stage.metrics:
@@ -176,8 +173,7 @@ def _run(stage: Stage[P], arguments: argparse.Namespace) -> None:
     parameters = schema.load(arguments.params, environment, stage.name, stage.schema)
     inputs = {
         kind: Input(path, open_artifact(path, kind, environment))
-        for kind in stage.inputs
-        if (path := getattr(arguments, kind)) is not None
+        for kind, path in ((kind, getattr(arguments, kind)) for kind in stage.inputs)
     }
     out = arguments.out if stage.artifact else arguments.reports
     outputs = Outputs(out, getattr(arguments, "metrics", None), arguments.reports)

@@ -25,7 +25,7 @@ STAGES = {
     "mdnrnn": "mdnrnn",
     "controller": "evolve",
 }
-"""Which stage makes each kind."""
+"""Which stage makes each kind in the paper's pipeline; stage collect makes rollouts too."""
 
 
 @dataclass(frozen=True)
@@ -140,12 +140,12 @@ def open_artifact(
     if card.kind != kind:
         raise InputError(
             f"{folder} holds {card.kind!r}, where {kind!r} was expected. Give the folder that "
-            f"`{_repro(folder, kind, environment)}` writes."
+            f"`{_repro(folder, STAGES[kind], environment)}` writes."
         )
     if environment is not None and card.environment != environment:
         raise InputError(
             f"{folder} was made for {card.environment}, not for {environment}. Give the folder "
-            f"that `{_repro(folder, kind, environment)}` writes."
+            f"that `{_repro(folder, STAGES[kind], environment)}` writes."
         )
     if verify:
         _verify(folder, card)
@@ -154,7 +154,7 @@ def open_artifact(
 
 def _read(folder: Path, kind: str, environment: str | None) -> Card:
     path = folder / CARD
-    cure = f"{_cure(folder, kind, environment)}."
+    cure = f"{_cure(folder, STAGES[kind], environment)}."
     if not folder.is_dir():
         raise InputError(f"{folder} is missing. {cure}")
     try:
@@ -169,7 +169,7 @@ def _read(folder: Path, kind: str, environment: str | None) -> Card:
     if card is None:
         raise InputError(
             f"{path} has format {version}; this release reads up to {FORMAT}. Update the "
-            f"project, or make the folder anew with `{_repro(folder, kind, environment)}`."
+            f"project, or make the folder anew with `{_repro(folder, STAGES[kind], environment)}`."
         )
     return card
 
@@ -183,7 +183,7 @@ def _parse(content: dict[str, Any]) -> Card:
 
 
 def _verify(folder: Path, card: Card) -> None:
-    cure = f"{_cure(folder, card.kind, card.environment)}."
+    cure = f"{_cure(folder, card.stage, card.environment)}."
     for name, expected in card.files.items():
         path = folder / name
         try:
@@ -199,14 +199,14 @@ def _verify(folder: Path, card: Card) -> None:
             )
 
 
-def _cure(folder: Path, kind: str, environment: str | None) -> str:
+def _cure(folder: Path, stage: str, environment: str | None) -> str:
     return (
         f"Bring it back with `dvc checkout {folder}`, or make it with "
-        f"`{_repro(folder, kind, environment)}`"
+        f"`{_repro(folder, stage, environment)}`"
     )
 
 
-def _repro(folder: Path, kind: str, environment: str | None) -> str:
+def _repro(folder: Path, stage: str, environment: str | None) -> str:
     guess = folder.absolute().parent.name
     where = environment or (guess if re.fullmatch(r"[a-z_]+", guess) else "ENVIRONMENT")
-    return f"dvc repro {STAGES[kind]}@{where}"
+    return f"dvc repro {stage}@{where}"

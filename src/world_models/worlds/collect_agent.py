@@ -1,23 +1,17 @@
-"""Collects episodes with a trained agent: what a random policy never reaches (paper, section 5).
+"""Collects episodes with a trained agent: what a random policy never reaches (paper, section 5)."""
 
-Loaded by name when ``policy: controller`` asks for it, see :mod:`world_models.stages.rollouts`.
-"""
-
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
 
 from world_models.controller.model import Controller
 from world_models.engine.api import Task
 from world_models.envs import catalogue
 from world_models.envs.recorder import Recorder
-from world_models.memory.model import Memory
-from world_models.vision.model import Vision
 from world_models.worlds import collect
 from world_models.worlds.build import Parts, Payload, RealityPlan
 from world_models.worlds.collect import Collector, Limits
 from world_models.worlds.episodes import Act
+from world_models.worlds.reality import Latent
 
 LOCKSTEP = 8
 """Episodes over which V and M are batched. 8 episodes of 2100 frames are 200 MB."""
@@ -39,31 +33,18 @@ class AgentPlan:
 
 
 def task(
-    environment: str,
-    paths: Mapping[str, Path],
-    renderer: str,
-    latent: Literal["sample", "mean"],
-    limits: Limits,
+    parts: Parts, controller: Controller, latent: Latent, renderer: str, limits: Limits
 ) -> Task:
-    """The engine's task; the artifacts' weights travel with it.
+    """The engine's task, which plays a shard's seeds; the weights travel with it.
 
     Args:
-        environment: such as ``carracing``.
-        paths: folders of ``vae``, ``mdnrnn`` and ``controller``.
-        renderer: a name that the environment's specification lists.
+        parts: V and M.
+        controller: C, which fits them.
         latent: whether C sees a sample of z, or mu.
+        renderer: a name that the environment's specification lists.
         limits: which part of what is played is kept.
-
-    Raises:
-        InputError: an artifact is missing, damaged, or they do not fit each other.
     """
-    vision = Vision.load(paths["vae"], environment)
-    memory = Memory.load(paths["mdnrnn"], environment)
-    controller = Controller.load(paths["controller"], environment)
-    features = controller.spec.features
-    parts = Parts(environment, vision, memory)
-    controller.check(memory.feature_size(features), memory.action_size)
-    world = parts.reality(features, latent, renderer, LOCKSTEP)
+    world = parts.reality(controller.spec.features, latent, renderer, LOCKSTEP)
     return Task(setup, AgentPlan(world, limits, controller.payload()), collect.work)
 
 
