@@ -1,5 +1,7 @@
 """Stage report: pictures of every stage, and videos played again from recorded actions."""
 
+import shutil
+
 import av
 import numpy as np
 import pytest
@@ -29,6 +31,7 @@ def record(seed: int, steps: int) -> Recording:
 def test_pictures_and_videos_from_stored_numbers(models, tmp_path):
     numbers = tmp_path / "numbers"
     write_numbers(numbers)
+    shutil.copytree(numbers / "rollouts", numbers / "collect")  # of a pipeline that has this stage
     agent = [record(3, 50), record(4, 30)]
     recordings.save(numbers / "evaluate/agent.safetensors", agent)
     recordings.save(numbers / "evaluate/dream.safetensors", [record(5, 20), record(6, 40)])
@@ -40,6 +43,7 @@ def test_pictures_and_videos_from_stored_numbers(models, tmp_path):
         report.run(ReportParameters(video_steps=40, gif_steps=16), inputs, outputs, context)
     made = {p.relative_to(tmp_path / "report").as_posix() for p in outputs.reports.rglob("*.*")}
     expected = {f"{stage}/{name}" for stage, names in PICTURES.items() for name in names}
+    expected |= {f"collect/{name}" for name in PICTURES["rollouts"]}
     assert made == expected | {f"evaluate/{name}" for name in VIDEOS}
     assert [frames(outputs.reports / f"evaluate/agent-{n}.mp4") for n in (1, 2)] == [20, 15]
     with Image.open(outputs.reports / "evaluate/agent.gif") as gif:

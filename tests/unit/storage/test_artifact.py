@@ -116,6 +116,14 @@ def test_damage_is_told_with_the_cure(tmp_path, damage, message):
     assert "`dvc repro vae@carracing`" in str(caught.value)
 
 
+def test_the_cure_of_damage_names_the_stage_that_made_it(tmp_path):
+    folder = tmp_path / "rollouts"
+    make(folder, kind="rollouts", stage="collect")
+    truncate(folder)
+    with pytest.raises(InputError, match=r"is damaged.*`dvc repro collect@carracing`"):
+        artifact.open_artifact(folder, "rollouts", "carracing")
+
+
 def test_a_missing_folder_is_told_even_without_an_environment(tmp_path):
     folder = tmp_path / "takecover" / "latents"
     with pytest.raises(InputError, match=r"latents is missing.*`dvc repro encode@takecover`"):
