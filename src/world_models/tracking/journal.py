@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 Message = dict[str, Any]
-"""What a line says. ``do`` is its kind: open, parameters, metrics, tags, artifact, input, end."""
+"""What a line says. ``do`` is its kind: open, parameters, metrics, tags, artifact, input, end.
+``time`` is when it was written, in ms since 1970."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Journal:
         self._write(message, os.O_APPEND)
 
     def _write(self, message: Message, flags: int) -> None:
-        line = json.dumps(message, default=str).encode() + b"\n"
+        line = json.dumps(message | {"time": now()}, default=str).encode() + b"\n"
         file = os.open(self.path, os.O_WRONLY | flags, 0o644)
         try:
             os.write(file, line)
@@ -107,6 +108,11 @@ class Reader:
         *lines, self._part = (self._part + self.file.read()).split(b"\n")
         found = (_parse(line) for line in lines)
         return [message for message in found if message is not None]
+
+
+def now() -> int:
+    """The time in ms since 1970, as MLflow counts it."""
+    return int(time.time() * 1000)
 
 
 def _parse(line: bytes) -> Message | None:

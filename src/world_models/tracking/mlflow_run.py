@@ -3,10 +3,8 @@
 Only the recorder's process loads it.
 """
 
-import gc
 import json
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,12 +13,12 @@ import psutil
 from filelock import FileLock
 
 from world_models.tracking import provenance
+from world_models.tracking.journal import now
 from world_models.tracking.store import database_path
 
 # MLflow runs without pandas (its skinny edition); loading it would cost a quarter of the start.
 _SPARED = [name for name in ("pandas", "pyarrow", "scipy") if name not in sys.modules]
 sys.modules.update(dict.fromkeys(_SPARED))  # type: ignore[arg-type]
-gc.disable()  # a fifth of the start would be collections that find nothing; see settle()
 
 from mlflow.entities import (  # noqa: E402
     Dataset,
@@ -103,8 +101,6 @@ class Run:
         self._client.log_batch(self.run_id, tags=[RunTag(k, v) for k, v in values.items()])
 
     def _artifact(self, path: Path, folder: str | None) -> None:
-        if not path.exists():
-            raise FileNotFoundError(f"{path} does not exist")
         log = self._client.log_artifacts if path.is_dir() else self._client.log_artifact
         log(self.run_id, str(path), folder)
 
@@ -127,7 +123,7 @@ class Run:
             monitor.clear_metrics()
         values["stage_memory_usage_megabytes"] = _memory(self._pid) / 1e6
         named = {f"system/{key}": float(value) for key, value in values.items()}
-        self._metrics(named, self._samples, int(time.time() * 1000))
+        self._metrics(named, self._samples, now())
         self._samples += 1
 
 
@@ -189,12 +185,6 @@ def _experiment(client: MlflowClient, name: str, artifacts: str | None) -> str:
             if found is None:
                 raise
     return str(found.experiment_id)
-
-
-def settle() -> None:
-    """Collect garbage again, now that all is loaded and will stay."""
-    gc.freeze()
-    gc.enable()
 
 
 def reason(error: Exception) -> str:

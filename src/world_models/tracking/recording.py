@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 
 from world_models.tracking import provenance
-from world_models.tracking.journal import Journal, Message, Reader
-from world_models.tracking.mlflow_run import Run, open_or_continue, open_store, reason, settle
+from world_models.tracking.journal import Journal, Message, Reader, now
+from world_models.tracking.mlflow_run import Run, open_or_continue, open_store, reason
 
 LOOK_EVERY = 0.2
 """Seconds between two looks at the journal."""
@@ -72,7 +72,7 @@ class Recording:
             else:
                 self._messages.append(message)
         if gone and self._end is None:
-            self._end = {"do": "end", "status": "KILLED", "time": int(time.time() * 1000)}
+            self._end = {"do": "end", "status": "KILLED", "time": now()}
 
     def _record(self) -> bool:
         """Write what there is; whether the run has ended."""
@@ -99,7 +99,6 @@ class Recording:
             self._run = open_or_continue(self._opening)
         except Exception as error:  # whatever MLflow raises
             raise UnreachableError(reason(error)) from error
-        settle()
         return self._run
 
     def _try(self, what: str, write: Callable[[], None]) -> None:

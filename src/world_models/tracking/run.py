@@ -12,11 +12,11 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from world_models.errors import Interrupted
 from world_models.storage.artifact import Card
-from world_models.storage.scratch import FOLDER, find_root
+from world_models.storage.scratch import FOLDER, Scratch, find_root
 from world_models.tracking import provenance, store
 from world_models.tracking.journal import Journal
 
@@ -34,16 +34,6 @@ _QUIET = {
 }
 _DEFAULTS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
 """MLflow's own values would wait minutes for a dead server; the recorder tries again itself."""
-
-
-class Notebook(Protocol):
-    """What outlives a killed stage; ``storage.scratch.Scratch`` is one."""
-
-    def save(self, name: str, data: bytes) -> None:
-        """Keep ``data``."""
-
-    def load(self, name: str) -> bytes | None:
-        """What was kept, or None."""
 
 
 class Tracker:
@@ -72,14 +62,10 @@ class Tracker:
 
     def log_artifact(self, path: Path, folder: str = "") -> None:
         """Record a file, or all files of a folder, as they are now, under ``folder``."""
-        if self._journal is None:
-            return
-        try:
-            kept = self._journal.keep(path)
-        except OSError as error:
-            _warn(f"{path} is not recorded: {error}")
-        else:
-            self._append(do="artifact", path=str(kept.absolute()), folder=folder)
+        if self._journal is not None:
+            with _warned(f"{path} is not recorded"):
+                kept = self._journal.keep(path).absolute()
+                self._append(do="artifact", path=str(kept), folder=folder)
 
     def log_input(self, name: str, path: Path) -> None:
         """Record what the stage reads, by DVC's digest of it and never its bytes.
@@ -94,26 +80,16 @@ class Tracker:
     def log_outputs(self, metrics: Path | None, reports: Path) -> None:
         """Record a stage's metrics JSON (numbers, flattened with dots) and its reports folder."""
         if metrics is not None:
-            self._log_metrics_file(metrics)
+            with _warned(f"{metrics} is not recorded"):
+                self.log_metrics(_numbers(json.loads(metrics.read_text(encoding="utf-8"))))
+                self.log_artifact(metrics)
         if reports.is_dir():
             self.log_artifact(reports, "reports")
 
-    def _log_metrics_file(self, metrics: Path) -> None:
-        try:
-            content = json.loads(metrics.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            _warn(f"{metrics} cannot be read: {error}")
-        else:
-            self.log_metrics(_numbers(content))
-            self.log_artifact(metrics)
-
     def _append(self, **message: Any) -> None:
-        if self._journal is None:
-            return
-        try:
-            self._journal.append(message | {"time": _milliseconds()})
-        except OSError as error:
-            _warn(f"{message['do']} not recorded: {error}")
+        if self._journal is not None:
+            with _warned(f"{message['do']} not recorded"):
+                self._journal.append(message)
 
 
 @contextmanager
@@ -122,7 +98,7 @@ def open_run(
     environment: str,
     parameters: Mapping[str, Any],
     cards: Sequence[Card] = (),
-    scratch: Notebook | None = None,
+    scratch: Scratch | None = None,
 ) -> Iterator[Tracker]:
     """Record the block as one MLflow run, FINISHED, FAILED or KILLED (Ctrl-C, SIGTERM).
 
@@ -153,19 +129,18 @@ def open_run(
         _warn(f"this run is not recorded: {error}")
         yield Tracker()
         return
-    recorder = _start(journal)
+    recorder, status = _start(journal), "FAILED"
     try:
         yield Tracker(journal, continued=kept is not None)
+        status = "FINISHED"
     except (Interrupted, KeyboardInterrupt):
-        _end(journal, recorder, "KILLED")
+        status = "KILLED"
         raise
-    except BaseException:
-        _end(journal, recorder, "FAILED")
-        raise
-    _end(journal, recorder, "FINISHED")
+    finally:
+        _end(journal, recorder, status)
 
 
-def _create(opening: dict[str, Any], scratch: Notebook | None, kept: bytes | None) -> Journal:
+def _create(opening: dict[str, Any], scratch: Scratch | None, kept: bytes | None) -> Journal:
     """A journal for a new run, or for another attempt at the one whose name was ``kept``."""
     name = kept.decode() if kept else f"{opening['name'].replace('@', '-')}-{uuid.uuid4().hex[:12]}"
     if scratch and not kept:
@@ -178,27 +153,25 @@ def _create(opening: dict[str, Any], scratch: Notebook | None, kept: bytes | Non
 
 
 def _start(journal: Journal) -> "subprocess.Popen[bytes] | None":
-    try:
-        with journal.log.open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", "world_models.tracking.recorder", str(journal.path)],
-                stdin=subprocess.DEVNULL,
-                stdout=2,  # the recorder's messages for people
-                stderr=log,
-                env=_DEFAULTS | os.environ | _QUIET,
-                start_new_session=True,  # Ctrl-C is for the stage, which then says how it ended
-            )
-    except OSError as error:
-        _warn(f"the recorder cannot start: {error}. The next stage's recorder does its work.")
-        return None
+    with (
+        _warned("the recorder cannot start, the next stage's does its work"),
+        journal.log.open("ab") as log,
+    ):
+        return subprocess.Popen(
+            [sys.executable, "-m", "world_models.tracking.recorder", str(journal.path)],
+            stdin=subprocess.DEVNULL,
+            stdout=2,  # the recorder's messages for people
+            stderr=log,
+            env=_DEFAULTS | os.environ | _QUIET,
+            start_new_session=True,  # Ctrl-C is for the stage, which then says how it ended
+        )
+    return None
 
 
 def _end(journal: Journal, recorder: "subprocess.Popen[bytes] | None", status: str) -> None:
     """Say how the stage ended, and give the recorder a moment to finish."""
-    try:
-        journal.append({"do": "end", "status": status, "time": _milliseconds()})
-    except OSError as error:
-        _warn(f"the run's end is not recorded: {error}")
+    with _warned("the run's end is not recorded"):
+        journal.append({"do": "end", "status": status})
     code = _wait(recorder, PATIENCE[status])
     if code == -signal.SIGKILL:  # such as by a system that is short of memory
         code = _wait(_start(journal), PATIENCE[status])
@@ -218,7 +191,6 @@ def _opening(stage: str, environment: str, parameters: Mapping[str, Any]) -> dic
     location = store.locate()
     return {
         "do": "open",
-        "time": _milliseconds(),
         "uri": location.uri,
         "artifacts": location.artifacts,
         "experiment": os.environ.get("MLFLOW_EXPERIMENT_NAME", f"world-models-{environment}"),
@@ -240,7 +212,7 @@ def _append_lineage(
     texts = {key: str(value) for key, value in _leaves(values)}
     journal.append({"do": "parameters", "values": texts})
     upstream = _numbers({name: made["metrics"] for name, made in lineage.items()})
-    journal.append({"do": "metrics", "values": upstream, "step": 0, "time": _milliseconds()})
+    journal.append({"do": "metrics", "values": upstream, "step": 0})
 
 
 def _tags(stage: str, environment: str, parameters: Mapping[str, Any]) -> dict[str, str]:
@@ -256,12 +228,17 @@ def _tags(stage: str, environment: str, parameters: Mapping[str, Any]) -> dict[s
     }
 
 
+@contextmanager
+def _warned(what: str) -> Iterator[None]:
+    """Turn a fault in the block into a line on stderr."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        _warn(f"{what}: {error}")
+
+
 def _warn(text: str) -> None:
     print(f"tracking: {text}", file=sys.stderr, flush=True)  # noqa: T201
-
-
-def _milliseconds() -> int:
-    return int(time.time() * 1000)
 
 
 def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

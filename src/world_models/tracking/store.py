@@ -39,10 +39,16 @@ def locate() -> Location:
     root = find_root().resolve()
     if not uri:
         return Location(f"sqlite:///{root / 'mlflow.db'}", (root / "mlartifacts").as_uri())
-    _check(uri)
+    scheme = re.split(r"[+:]", uri)[0]
+    if scheme not in _DATABASES + _SERVERS:
+        raise UserError(
+            f"MLFLOW_TRACKING_URI = {uri!r} is no store that MLflow can record in. Give a database "
+            f"({', '.join(_DATABASES)}: sqlite:////absolute/path/mlflow.db) or a server (http, "
+            "https, databricks), or unset the variable to record in mlflow.db under the "
+            "repository's root."
+        )
     path = database_path(uri)
     if path is None:
-        scheme = uri.split(":")[0].split("+")[0]
         local = scheme in _DATABASES  # a bare database serves no artifacts
         return Location(uri, (root / "mlartifacts").as_uri() if local else None)
     if not path.parent.is_dir():
@@ -58,15 +64,3 @@ def database_path(uri: str) -> Path | None:
     if not uri.startswith("sqlite:///"):
         return None
     return Path(uri.removeprefix("sqlite:///").split("?")[0]).absolute()
-
-
-def _check(uri: str) -> None:
-    match = re.match(r"([a-z-]+)(\+\w+)?:", uri)
-    scheme = match.group(1) if match else ""
-    if scheme in _DATABASES or scheme in _SERVERS or uri == "databricks":
-        return
-    raise UserError(
-        f"MLFLOW_TRACKING_URI = {uri!r} is no store that MLflow can record in. Give a database "
-        f"({', '.join(_DATABASES)}: sqlite:////absolute/path/mlflow.db) or a server (http, https, "
-        "databricks), or unset the variable to record in mlflow.db under the repository's root."
-    )

@@ -33,7 +33,7 @@ def test_lines_of_several_processes_do_not_mix(journal):
         found += reader.read()
     found += reader.read()
     reader.file.close()
-    assert found.pop(0) == {"do": "open"}
+    assert found.pop(0)["do"] == "open"
     for name in "abc":
         assert [line["n"] for line in found if line["writer"] == name] == list(range(300))
     assert {len(line["text"]) for line in found} == {5000}
