@@ -121,11 +121,10 @@ def test_no_space_left_keeps_the_earlier_output(pipeline, tmp_path):
     limited = "import resource, signal, sys, runpy; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
     limited += "resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000)); "
     limited += "sys.argv = sys.argv[1:]; runpy.run_module(sys.argv[0], run_name='__main__')"
-    tracking = f"sqlite:///{pipeline.folder}/mlflow.db"
     done = subprocess.run(
         [command[0], "-c", limited, *command[2:], *inputs, *map(str, outs)],
         cwd=pipeline.folder,
-        env=pipeline.environment(MLFLOW_TRACKING_URI=tracking),
+        env=pipeline.environment(MLFLOW_TRACKING_URI=store(pipeline)),
         capture_output=True,
         text=True,
         check=False,

@@ -41,11 +41,13 @@ def test_agent_plays_a_whole_episode_in_a_gymnasium_loop(pipeline, environment):
 def test_frame_is_encoded_and_decoded(pipeline, tmp_path):
     said = run(pipeline, "see.py", "takecover", str(tmp_path / "see.png"))
     assert re.match(r"z has \d+ numbers; mean error \d+\.\d/255", said)
-    assert Image.open(tmp_path / "see.png").size == (512, 256)
+    with Image.open(tmp_path / "see.png") as picture:
+        assert picture.size == (512, 256)
 
 
 def test_dream_is_stepped_by_hand(pipeline, tmp_path):
     said = run(pipeline, "dream.py", "takecover", str(tmp_path / "dream.gif"))
     steps = int(re.fullmatch(r"takecover: dreamed (\d+) steps\n", said)[1])
     assert 1 <= steps <= 300
-    assert Image.open(tmp_path / "dream.gif").n_frames >= 1
+    with Image.open(tmp_path / "dream.gif") as film:
+        assert film.n_frames >= 1

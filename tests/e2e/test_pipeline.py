@@ -34,7 +34,7 @@ def test_deps_equal_what_was_really_loaded(pipeline, node):
     loaded.add(f"world_models.stages.{stage}")  # run as __main__
     files = {
         str(dag.path_of(name))
-        for name in loaded - only_checks(stage) - only_registers()
+        for name in loaded - only_beside(stage) - only_registers()
         if not dag.is_exempt(name, stage) and (pipeline.folder / dag.path_of(name)).exists()
     }
     listed = set(dependencies.code(stage, environment))
@@ -48,10 +48,18 @@ def only_registers() -> set[str]:
     return {name for name in done.stdout.split() if name.startswith("world_models.")}
 
 
-def only_checks(stage) -> set[str]:
-    """Modules of the whole-file check, a process of its own that can only stop a stage."""
-    check = dag.graph(stage).find_upstream_modules("world_models.experiment")
-    return (check | {"world_models.experiment"}) - dag.closure(stage)
+def only_beside(stage) -> set[str]:
+    """Modules that cannot change a result: of the whole-file check, and of the run's pictures."""
+    graph = dag.graph("report")  # the one stage whose graph holds what draws
+    beside = {"world_models.experiment", *graph.find_descendants("world_models.reports")}
+    beside |= {above for name in beside for above in graph.find_upstream_modules(name)}
+    return with_packages(beside) - with_packages(dag.closure(stage))
+
+
+def with_packages(modules) -> set[str]:
+    """The modules, and the packages that importing them loads."""
+    parts = [name.split(".") for name in modules]
+    return {".".join(words[:end]) for words in parts for end in range(1, len(words) + 1)}
 
 
 def test_every_stage_is_one_finished_run_in_the_store_at_the_root(pipeline):
@@ -73,7 +81,7 @@ def test_one_row_of_the_ui_compares_whole_pipelines(pipeline, environment):
     (run,) = client.search_runs(ids, query)
     parameters = read_yaml(pipeline.folder / "params.yaml")[environment]
     for key, value in leaves(parameters):
-        if not key.startswith("evaluate."):
+        if not key.startswith(("evaluate.", "report.")):  # its own slice; what comes after it
             assert run.data.params[key] == str(value), key
 
 

@@ -18,6 +18,7 @@ class Written:
     """Episode ``seed`` pays EPISODES[seed] and ends; the feature is the number of steps."""
 
     num_envs, feature_size, action_size = 4, 1, 1
+    figures = ()
 
     def reset(self, seeds):
         self.seeds, self.t = list(seeds), np.zeros(len(seeds), np.int64)
