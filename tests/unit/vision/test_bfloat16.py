@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch.nn import functional
 
+from world_models.fast.bfloat16 import bits
 from world_models.fast.vision import bfloat16
-from world_models.fast.vision.bfloat16 import bits
 
 GENERATOR = torch.Generator().manual_seed(0)
 

@@ -1,27 +1,11 @@
-"""What several kernels compute: exponentials, and bfloat16, a type that numba does not have.
-
-A bfloat16 is the upper half of a float32; arrays of it come as their bits, uint16.
-"""
+"""What several kernels compute: exponentials, and rows to bfloat16 and back."""
 
 from typing import Any
 
 import numpy as np
 
-from world_models.fast.memory.compiling import Array, Bits, compiled, f4, inline, u4
-
-
-@inline
-def widen(bits: Any) -> Any:
-    """A bfloat16, given by its bits, as a float32."""
-    return u4(u4(bits) << u4(16)).view(np.float32)
-
-
-@inline
-def narrow(x: Any) -> Any:
-    """Bits of the bfloat16 nearest to a float32, ties to even."""
-    bits = np.float32(x).view(np.uint32)
-    odd = u4(bits >> u4(16)) & u4(1)  # every operand is cast: numba would widen to 64 bits
-    return np.uint16(u4(u4(bits + u4(0x7FFF)) + u4(odd)) >> u4(16))
+from world_models.fast.bfloat16 import Bits, narrow, widen
+from world_models.fast.memory.compiling import Array, compiled, f4, inline
 
 
 @inline

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from world_models.fast.bfloat16 import bits
 from world_models.fast.lanes import Lanes
 from world_models.fast.memory import cell_kernels
 from world_models.fast.memory import mixture_kernels as kernels
@@ -156,8 +157,8 @@ class _Run:
         return nll, self._out[:, :, self._shapes.mixture :].float().movedim(-1, 0)
 
     def _forward(self, who: slice) -> None:
-        core, arrays = self._weights.core.t(), (_bits(self._gates), *self._cell())
-        after = (_bits(self._x), _bits(self._h))
+        core, arrays = self._weights.core.t(), (bits(self._gates), *self._cell())
+        after = (bits(self._x), bits(self._h))
         steps = zip(self._x[:-1, who].unbind(), self._gates[:, who].unbind(), strict=True)
         for t, (x, gates) in enumerate(steps):
             torch.mm(x, core, out=gates)
@@ -171,7 +172,7 @@ class _Run:
         out = _rows(self._out, chunk)
         torch.mm(_rows(self._h, chunk), self._weights.heads.t(), out=out)
         z, weight = _rows(self._z, chunk).numpy(), self._weight[chunk].flatten().numpy()
-        return float(kernels.mixture_nll_bfloat16(_bits(out), z, weight))
+        return float(kernels.mixture_nll_bfloat16(bits(out), z, weight))
 
     def backward(
         self, scale: Tensor, scalars: Tensor, parameters: list[torch.Size]
@@ -190,7 +191,7 @@ class _Run:
         def add(i: int) -> None:
             parts, row, column = self._parts.blocks(parameters)[i]
             total = found[i].view(len(found[i]), -1).numpy()
-            cell_kernels.sum_bfloat16(_bits(parts), row, column, total)
+            cell_kernels.sum_bfloat16(bits(parts), row, column, total)
 
         self._map(add, range(len(found)))
         return found
@@ -204,7 +205,7 @@ class _Run:
         """The gates' gradients, in place, through all steps, the last first."""
         dc = torch.zeros(who.stop - who.start, self._shapes.hidden)
         back = dc.bfloat16()
-        arrays = (_bits(self._gates), *self._cell(), _bits(self._dh), _bits(back), dc.numpy())
+        arrays = (bits(self._gates), *self._cell(), bits(self._dh), bits(back), dc.numpy())
         gates = self._gates[:, who].unbind()
         for t in reversed(range(len(gates))):
             cell_kernels.cell_backward_bfloat16(t, who.start, *arrays)
@@ -248,8 +249,3 @@ def _rows(steps: Tensor, chunk: slice) -> Tensor:
 
 def _empty(*shape: int) -> Tensor:
     return torch.empty(shape, dtype=torch.bfloat16)
-
-
-def _bits(tensor: Tensor) -> NDArray[np.uint16]:
-    """A bfloat16 tensor's memory, for the kernels."""
-    return tensor.view(torch.int16).numpy().view(np.uint16)

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from world_models.fast.memory.arithmetic import exp, narrow_row, widen, widen_row
-from world_models.fast.memory.compiling import Array, Bits, compiled, f4, inline
+from world_models.fast.bfloat16 import Bits, widen
+from world_models.fast.memory.arithmetic import exp, narrow_row, widen_row
+from world_models.fast.memory.compiling import Array, compiled, f4, inline
 
 
 @inline

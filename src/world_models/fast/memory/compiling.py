@@ -10,9 +10,7 @@ from world_models import compiling
 
 F = TypeVar("F", bound=Callable[..., Any])
 Array = NDArray[np.float32]
-Bits = NDArray[np.uint16]
-"""bfloat16, a type that numba does not have: the upper halves of float32 numbers."""
-f4, u4 = np.float32, np.uint32
+f4 = np.float32
 
 # Without "reassoc": the order of additions is part of the result. Without "ninf" and "nnan" a
 # broken input would pass unseen.

@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from world_models.fast.bfloat16 import Bits
 from world_models.fast.memory.arithmetic import exp, narrow_row, widen_row
-from world_models.fast.memory.compiling import Array, Bits, compiled, f4, inline
+from world_models.fast.memory.compiling import Array, compiled, f4, inline
 
 LOGSIGMA_MIN, LOGSIGMA_MAX = f4(-8.0), f4(8.0)
 """Bounds of log σ: outside of what a z of unit scale needs, inside of what float32 squares."""

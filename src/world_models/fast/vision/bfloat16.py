@@ -1,44 +1,18 @@
 """The data movement of V's columns in bfloat16, compiled: what stands before and after each GEMM.
 
-numba knows no bfloat16, so arrays of it come as their bits, uint16 (:func:`bits`): the upper half
-of a float32's. Sums are in float32 and are rounded once, to the nearest, ties to even. Images are
-NHWC, columns have one row for each position of the kernel, (row of the kernel, column, channel)
-along it; all are C-contiguous. Every kernel works on the images that it is given, on one thread,
-without the GIL.
+Arrays of bfloat16 come as their bits (:mod:`world_models.fast.bfloat16`). Sums are in float32 and
+are rounded once, to the nearest, ties to even. Images are NHWC, columns have one row for each
+position of the kernel, (row of the kernel, column, channel) along it; all are C-contiguous. Every
+kernel works on the images that it is given, on one thread, without the GIL.
 
 Inner loops are written as :mod:`world_models.fast.vision.kernels` explains.
 """
 
-from typing import Any
-
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from world_models.fast.vision.kernels import Array, at, compiled, inlined
-
-Bits = NDArray[np.uint16]
-u32 = np.uint32
-
-
-def bits(x: torch.Tensor) -> Bits:
-    """The bits of a contiguous bfloat16 tensor, without a copy."""
-    assert x.dtype == torch.bfloat16, x.dtype
-    found: Bits = x.view(torch.uint16).numpy()
-    return found
-
-
-@inlined
-def _widen(x: Any) -> Any:
-    """The float32 of bfloat16's bits; exact."""
-    return u32(u32(x) << u32(16)).view(np.float32)
-
-
-@inlined
-def _narrow(x: Any) -> Any:
-    """The bits of a float32's nearest bfloat16; a NaN stays one."""
-    b = np.float32(x).view(np.uint32)
-    return np.uint16(u32(u32(b + u32(0x7FFF)) + u32(u32(b >> u32(16)) & u32(1))) >> u32(16))
+from world_models.fast.bfloat16 import Bits, narrow, u32, widen
+from world_models.fast.vision.kernels import Array, at, compiled
 
 
 @compiled
@@ -106,10 +80,10 @@ def fold(columns: Bits, bias: Array, k: int, floor: np.float32, y: Bits) -> None
                     for b in range(h):
                         row, start = first + at(b) * step, at(b) * two
                         for j in range(run):
-                            line[start + j] += _widen(flat[row + j])
+                            line[start + j] += widen(flat[row + j])
             row = at(i * size + r) * width
             for j in range(width):
-                out[row + j] = _narrow(max(line[j], floor))
+                out[row + j] = narrow(max(line[j], floor))
 
 
 @compiled
@@ -125,7 +99,7 @@ def bias_relu(bias: Array, y: Bits) -> None:
     for start in range(0, total, span):
         first = at(start)
         for k in range(at(min(span, total - start))):
-            flat[first + k] = _narrow(max(_widen(flat[first + k]) + tiled[k], zero))
+            flat[first + k] = narrow(max(widen(flat[first + k]) + tiled[k], zero))
 
 
 @compiled
@@ -139,14 +113,14 @@ def relu_gradient(y: Bits, dy: Bits, masked: Bits, dbias: Array) -> None:
         for c in range(width):
             d = given[start + c] if flat[start + c] != zero else zero
             out[start + c] = d
-            dbias[c] += _widen(d)
+            dbias[c] += widen(d)
 
 
 @compiled
 def accumulate(part: Bits, total: Array) -> None:
     """Add part to total, both (N,)."""
     for j in range(at(total.shape[0])):
-        total[j] += _widen(part[j])
+        total[j] += widen(part[j])
 
 
 @compiled
@@ -189,7 +163,7 @@ def fold_planes(columns: Bits, bias: Array, y: Array) -> None:
                 column = at(18 * (2 * v + p) + 3 * (2 * w + q) + c) * at(n)
                 row, start = (column + at(i)) * run, at(32 * v + w)
                 for j in range(run):
-                    plane[start + j] += _widen(flat[row + j])
+                    plane[start + j] += widen(flat[row + j])
             for r in range(32):
                 row = at(((i * 64 + 2 * r + p) * 64 + q) * 3 + c)
                 for s in range(wide):
@@ -212,7 +186,7 @@ def unfold_planes(dy: Array, columns: Bits) -> None:
             for r in range(32):
                 row = at(((i * 64 + 2 * r + p) * 64 + q) * 3 + c)
                 for s in range(wide):
-                    plane[at(r) * wide + s] = _narrow(flat[row + at(6) * s])
+                    plane[at(r) * wide + s] = narrow(flat[row + at(6) * s])
             for tap in range(9):
                 v, w = tap // 3, tap % 3
                 column = at(18 * (2 * v + p) + 3 * (2 * w + q) + c) * at(n)

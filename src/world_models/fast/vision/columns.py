@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from world_models.fast.bfloat16 import bits
 from world_models.fast.vision import bfloat16
-from world_models.fast.vision.bfloat16 import bits
 from world_models.fast.vision.layers import Layers, Sum, channels_last, no_activation, scratch
 
 _ZERO = np.float32(0)

@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from world_models.fast.bfloat16 import bits
 from world_models.fast.vision import bfloat16
 
 
@@ -41,7 +42,7 @@ class Sum:
         if self._empty:
             self._total.view(product.shape).copy_(product)
         else:
-            part = bfloat16.bits(product).reshape(-1)
+            part = bits(product).reshape(-1)
             bfloat16.accumulate(part, self._total.view(-1).numpy())
 
     def close(self) -> None:
