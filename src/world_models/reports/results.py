@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from world_models.envs import catalogue
 from world_models.errors import UserError
 
@@ -21,33 +23,28 @@ def table(metrics: Path) -> str:
     rows = [row for environment in catalogue.names() for row in _rows(metrics, environment)]
     if not rows:
         return ""
-    head = "| | | mean ± SE | SD | n | steps | the paper (± SD) | command |"
-    return "\n".join([head, "|---|---|---|---|---|---|---|---|", *rows])
+    return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
 
 
-def _rows(metrics: Path, environment: str) -> Iterator[str]:
+def _rows(metrics: Path, environment: str) -> Iterator[dict[str, str]]:
     path = metrics / environment / "evaluate.json"
     if not path.exists():
         return
     scores: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    about = catalogue.specification(environment)
     for policy, name in POLICIES.items():
         if policy in scores:
-            yield _row(environment, policy, name, scores[policy])
-
-
-def _row(environment: str, policy: str, name: str, score: Mapping[str, float]) -> str:
-    about = catalogue.specification(environment)
-    cells = [
-        about.title,
-        name,
-        f"{score['mean']:.0f} ± {score['se']:.0f}",
-        f"{score['sd']:.0f}",
-        f"{score['n']}",
-        f"{score['length']:.0f}",
-        about.paper_scores.get(policy, "–"),
-        f"`dvc repro evaluate@{environment}`",
-    ]
-    return f"| {' | '.join(cells)} |"
+            score = scores[policy]
+            yield {
+                "environment": about.title,
+                "policy": name,
+                "mean ± SE": f"{score['mean']:.0f} ± {score['se']:.0f}",
+                "SD": f"{score['sd']:.0f}",
+                "n": f"{score['n']}",
+                "steps": f"{score['length']:.0f}",
+                "the paper (± SD)": about.paper_scores.get(policy, "–"),
+                "command": f"`dvc repro evaluate@{environment}`",
+            }
 
 
 def block(text: str) -> str:
