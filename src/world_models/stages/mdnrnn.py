@@ -43,16 +43,7 @@ def run(
 ) -> None:
     """Train M, from where an interrupted run was, and look at what it learned."""
     data = _read(inputs["latents"].path, parameters)
-    sizes = Sizes(
-        z_size=data.latents.z_size,
-        action_size=data.latents.action_size,
-        hidden_size=parameters.hidden_size,
-        mixtures=parameters.mixtures,
-        restart=parameters.restart,
-        reward_head=parameters.reward_head,
-        end_head=parameters.end_head,
-        cell=parameters.cell,
-    )
+    sizes = _sizes(parameters, data.latents)
     devices = DeviceSettings.from_environment()
     folder, log = context.scratch.folder, context.tracker.log_metrics
     network, history = train(sizes, parameters, data.training, data.held_out, folder, devices, log)
@@ -92,6 +83,19 @@ def _read(folder: Path, parameters: MDNRNNParameters) -> Data:
     first = latents.offsets[:-1][train_on]
     initial = Initial(np.asarray(latents.mu[first]), np.asarray(latents.logvar[first]))
     return Data(latents, Steps.of(latents, train_on), Steps.of(latents, hold_out), initial)
+
+
+def _sizes(parameters: MDNRNNParameters, latents: Latents) -> Sizes:
+    return Sizes(
+        z_size=latents.z_size,
+        action_size=latents.action_size,
+        hidden_size=parameters.hidden_size,
+        mixtures=parameters.mixtures,
+        restart=parameters.restart,
+        reward_head=parameters.reward_head,
+        end_head=parameters.end_head,
+        cell=parameters.cell,
+    )
 
 
 def _survival(memory: Memory, data: Data, seed: int) -> pd.DataFrame | None:
