@@ -60,14 +60,18 @@ class Agent:
     latent: Literal["sample", "mean"]
 
     @classmethod
-    def load(cls, folder: str | Path) -> Self:
+    def load(cls, folder: str | Path, *, environment: str | None = None) -> Self:
         """Open the agent whose artifacts lie in ``folder/vae``, ``mdnrnn`` and ``controller``.
+
+        Args:
+            folder: such as ``models/carracing``.
+            environment: as for :meth:`open`.
 
         Raises:
             InputError: one is missing, damaged, of another environment, or they do not fit.
         """
         parts = (Path(folder) / kind for kind in ("vae", "mdnrnn", "controller"))
-        return cls.open(*parts)
+        return cls.open(*parts, environment=environment)
 
     @classmethod
     def open(

@@ -152,7 +152,7 @@ def main(argv: list[str] | None = None) -> None:
         code = command.run(arguments)
         sys.stdout.flush()
         sys.exit(code)
-    except BrokenPipeError:  # who reads along, such as head, has seen enough
+    except BrokenPipeError:  # the reader, such as head, has closed its end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the exit's own flush
         sys.exit(1)
     except UserError as error:

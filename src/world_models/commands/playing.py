@@ -40,8 +40,7 @@ def open_agent(arguments: Namespace) -> Agent:
     """
     default = find_root() / "models" / arguments.environment
     models = default if arguments.models is None else Path(arguments.models)
-    parts = (models / kind for kind in ("vae", "mdnrnn", "controller"))
-    return Agent.open(*parts, environment=arguments.environment)
+    return Agent.load(models, environment=arguments.environment)
 
 
 def play(arguments: Namespace, agent: Agent, task: Task) -> list[Played]:

@@ -1,4 +1,4 @@
-"""The artifact ``models/<environment>/controller``: a trained C for whoever wants to act."""
+"""The artifact ``models/<environment>/controller``: a trained C."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass

@@ -104,7 +104,7 @@ class ClusterEngine:
         return answers
 
     def discard(self, worker: str, *, hung: bool) -> None:
-        """Give a unit up. Only a worker with a nanny can be killed; else it is used no more."""
+        """Give a unit up. A worker with a nanny is killed; another one is not used again."""
         self._release(worker, fit=not hung)
         if hung:
             self._refused[worker] = "it hung"

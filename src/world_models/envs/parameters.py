@@ -9,7 +9,7 @@ from world_models.schema import Parameters
 
 
 class EpisodesParameters(Parameters):
-    """Which episodes are played and how they are stored, whoever acts in them."""
+    """Which episodes are played and how they are stored, for random and trained agents alike."""
 
     episodes: Annotated[
         int, Field(ge=1, le=10_000_000, description="episodes played (the paper: 10,000)")

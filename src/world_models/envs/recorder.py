@@ -1,4 +1,4 @@
-"""A vector of simulators that keeps what happens, whoever acts in it."""
+"""A vector of simulators that keeps what happens in it, step by step."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any

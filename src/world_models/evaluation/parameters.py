@@ -1,4 +1,4 @@
-"""What evaluation can be told: ``<environment>.evaluate`` in ``params.yaml``."""
+"""The parameters of stage evaluate: ``<environment>.evaluate`` in ``params.yaml``."""
 
 from typing import Annotated, Literal
 

@@ -1,4 +1,4 @@
-"""What drawing can be told: ``<environment>.report`` in ``params.yaml``."""
+"""The parameters of stage report: ``<environment>.report`` in ``params.yaml``."""
 
 from typing import Annotated
 

@@ -55,7 +55,7 @@ class Card:
     files: dict[str, str]
 
     def digest(self) -> str:
-        """SHA-256 (hexadecimal) of the card, hence of all that it vouches for."""
+        """SHA-256 (hexadecimal) of the card, which holds the digests of all files."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
     def to_json(self) -> str:

@@ -25,7 +25,7 @@ def atomic_folder(out: Path) -> Iterator[Path]:
     Raises:
         UserError: the disk is full or may not be written, with the cure.
     """
-    with told(out):
+    with readable_refusals(out):
         draft = _draft(out)
         try:
             draft.mkdir()
@@ -45,7 +45,7 @@ def atomic_file(out: Path) -> Iterator[Path]:
     Raises:
         UserError: the disk is full or may not be written, with the cure.
     """
-    with told(out):
+    with readable_refusals(out):
         draft = _draft(out)
         try:
             yield draft
@@ -118,8 +118,8 @@ def _sync(path: Path) -> None:
 
 
 @contextmanager
-def told(out: Path) -> Iterator[None]:
-    """Make the disk's refusals to write ``out`` readable.
+def readable_refusals(out: Path) -> Iterator[None]:
+    """Turn the disk's refusal to write ``out`` into an error that people understand.
 
     Raises:
         UserError: the disk is full or may not be written, with the cure.

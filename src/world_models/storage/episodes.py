@@ -162,7 +162,7 @@ class EpisodeReader:
     def chunks(self, episodes: Iterable[int] | None = None) -> list[Piece]:
         """All steps of the episodes (default: all), cut where the compressed chunks end.
 
-        Shuffled, they are the cheapest random access there is: no chunk is opened in vain.
+        In random order, this is the cheapest random access: each chunk is decompressed once.
         """
         pieces = []
         for episode in range(len(self)) if episodes is None else episodes:

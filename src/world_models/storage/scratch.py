@@ -79,7 +79,7 @@ class Scratch:
             UserError: another process works on just this, or the disk is full.
         """
         folder = root / FOLDER / f"{stage}-{environment}-{fingerprint[:12]}"
-        with atomic.told(folder):
+        with atomic.readable_refusals(folder):
             folder.parent.mkdir(parents=True, exist_ok=True)
             scratch = cls(folder, _acquire(folder))
             _remove_unused(root, folder)
@@ -159,7 +159,7 @@ def _read(path: Path) -> bytes | None:
 
 
 def _lock_path(folder: Path) -> Path:
-    # Beside the folder: whoever removes the folder must hold the lock while doing so.
+    # Beside the folder, not in it: the lock is held while the folder is removed.
     return folder.with_name(f"{folder.name}.lock")
 
 

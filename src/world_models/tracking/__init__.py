@@ -14,5 +14,5 @@ The journal stays on disk until MLflow has all of it. So:
 MLflow's own asynchronous logging gives none of this. It needs MLflow in the stage's process.
 Creating the run is synchronous: it waits for the server, and raises without one. At its end the
 process waits for the queue (6 s for 500 metrics on a local database). A killed process loses its
-queue (495 of 500 metrics) and leaves its run RUNNING for ever.
+queue (495 of 500 metrics) and leaves its run in the state RUNNING.
 """

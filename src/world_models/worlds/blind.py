@@ -1,4 +1,4 @@
-"""Simulators for whoever acts without looking: the random policies."""
+"""Simulators for policies that do not look: the random ones."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""What worlds need of V, M and C: whoever exchanges one of them gives these methods and no others.
+"""What worlds need of V, M and C: a part that replaces one of them has these methods.
 
 All arrays are float32 unless said otherwise. A part's own state, such as an LSTM's h and c, is an
 opaque object to worlds, who keep it, and hand it back.

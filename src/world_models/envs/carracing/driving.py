@@ -7,9 +7,6 @@ fast-math, so that every bit is the same.
 The places are those of Box2D 2.3's ``b2Body`` and ``b2RevoluteJoint`` on a 64-bit machine;
 :func:`world_models.envs.carracing.car.places_hold` finds out whether they hold. An address is good
 while the body or joint lives, that is as long as its Python object may be used.
-
-numba renews a cached function when its own file changes, not when a file does that it calls: what
-is compiled together therefore stands together.
 """
 
 import math

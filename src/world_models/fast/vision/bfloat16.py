@@ -174,8 +174,8 @@ def fold_planes(columns: Bits, bias: Array, y: Array) -> None:
 def unfold_planes(dy: Array, columns: Bits) -> None:
     """The adjoint of :func:`fold_planes` without its bias, but for padded columns.
 
-    Those of the two columns of padding hold a neighbour's: whoever multiplies them by the padded
-    images gets zero, and :func:`unpad` drops what follows from them otherwise.
+    The two columns of padding hold values of a neighbour. They do no harm: multiplied by the padded
+    images they give zero, and :func:`unpad` drops the rest.
     """
     n, flat, out = dy.shape[0], dy.reshape(-1), columns.reshape(-1)
     run, wide = at(960), at(32)

@@ -34,7 +34,7 @@ class _Rectified:
 class FirstConv(_Rectified):
     """The convolution on pixels: one GEMM of columns of bytes; 1/255 is in the operand."""
 
-    block = 4
+    block = 2
 
     def operand(self, weight: Tensor) -> Tensor:
         """(32, 3, 4, 4) → (48, 32)."""
@@ -248,7 +248,7 @@ class LastDeconv:
 
 
 LAYERS = Layers(
-    encoder=(FirstConv(), WinogradConv(4), WinogradConv(12), WinogradConv(64)),
+    encoder=(FirstConv(), WinogradConv(4), WinogradConv(16), WinogradConv(64)),
     decoder=(FoldedDeconv(), WinogradDeconv(), LastDeconv()),
     dtype=torch.float32,
 )
