@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from world_models.seeding import hold_out
 from world_models.storage.episodes import (
     Episode,
     EpisodeReader,
@@ -21,7 +22,7 @@ from world_models.storage.episodes import (
     shard_name,
 )
 from world_models.storage.latents import LatentsWriter
-from world_models.vision.data import FrameStream, as_batch, split, spread_frames
+from world_models.vision.data import FrameStream, as_batch
 from world_models.vision.encoding import encode_episodes
 from world_models.vision.model import Vision
 from world_models.vision.network import PAPER_CHANNELS, VAE
@@ -57,9 +58,9 @@ def _episode(rng: np.random.Generator, seed: int) -> Episode:
 def vae(folder: Path) -> None:
     """An epoch of V's batches, and the frames held out."""
     reader = EpisodeReader(folder)
-    parts = split(len(reader), 0.05, seed=0)
-    spread_frames(reader, parts.validation, 500)
-    frames = FrameStream(reader, parts.training, seed=0)
+    parts = hold_out(reader.index["seed"].to_numpy(), 0.05)
+    reader.spread(parts.held_out.tolist(), 500)
+    frames = FrameStream(reader, parts.training.tolist(), seed=0)
     steps = frames.frames // BATCH
     for step, batch in enumerate(frames.batches(BATCH, 0, steps)):
         as_batch(batch, frames.noise(step, BATCH, 32))

@@ -24,12 +24,13 @@ from world_models.fast.lanes import Lanes, open_lanes
 from world_models.fast.vision import columns, winograd
 from world_models.fast.vision.training import FastVAE
 from world_models.formulations import choose
-from world_models.memory.data import Steps, Windows, split_episodes
+from world_models.memory.data import Steps, Windows
 from world_models.memory.network import MDNRNN, Sizes
 from world_models.memory.objective import objective
+from world_models.seeding import hold_out
 from world_models.storage.episodes import EpisodeReader
 from world_models.storage.latents import LatentsReader
-from world_models.vision.data import FrameStream, split, spread_frames
+from world_models.vision.data import FrameStream
 from world_models.vision.loss import vae_loss
 from world_models.vision.network import PAPER_CHANNELS, VAE, as_images
 
@@ -79,14 +80,14 @@ def vision_losses(model: Model, stream: FrameStream, steps: int, batch: int) -> 
 def vision(rollouts: Path, seed: int, steps: int, batch: int) -> Iterator[Found]:
     """V's squared error and clamped KL, judged by the textbook's own forward pass."""
     reader = EpisodeReader(rollouts)
-    parts = split(len(reader), 0.05, seed=0)
-    held_out = as_images(torch.from_numpy(spread_frames(reader, parts.validation, HELD_OUT)))
+    parts = hold_out(reader.index["seed"].to_numpy(), 0.05)
+    held_out = as_images(torch.from_numpy(reader.spread(parts.held_out.tolist(), HELD_OUT)))
     noise = torch.randn(HELD_OUT, 32, generator=torch.Generator().manual_seed(0))
     with open_lanes(torch.get_num_threads()) as lanes:
         for name, make in formulations(lanes).items():
             network, stream = (
                 VAE(32, PAPER_CHANNELS, seed),
-                FrameStream(reader, parts.training, seed),
+                FrameStream(reader, parts.training.tolist(), seed),
             )
             losses_ = vision_losses(make(network), stream, steps, batch)
             descend(network.parameters(), losses_, steps)
@@ -98,7 +99,7 @@ def vision(rollouts: Path, seed: int, steps: int, batch: int) -> Iterator[Found]
 def memory(latents: Path, seed: int, steps: int, batch: int) -> Iterator[Found]:
     """M's mean NLL of a dimension."""
     data = LatentsReader(latents).load()
-    chosen, held_out = split_episodes(data.episodes, 0.05, 0)
+    chosen, held_out = hold_out(data.seeds, 0.05)
     cut = {"length": 100, "batch_size": batch, "seed": seed}
     windows = Windows(Steps.of(data, chosen), **cut)
     fixed = Windows(Steps.of(data, held_out), **cut).spread()

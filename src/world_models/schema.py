@@ -81,8 +81,15 @@ def _schema_at(model: type[Parameters], location: tuple[Any, ...]) -> type[Param
     return model
 
 
-def load(path: Path, environment: str, stage: str, model: type[P]) -> P:
+def load(path: Path, environment: str, stage: str, model: type[P], offset: int = 0) -> P:
     """Read one stage's slice ``<environment>.<stage>`` of ``params.yaml``.
+
+    Args:
+        path: the file.
+        environment: such as ``carracing``.
+        stage: such as ``vae``.
+        model: the stage's schema.
+        offset: added to ``seed``: another repetition or round with the same parameters.
 
     Raises:
         ParameterError: the slice is missing or does not fit ``model``.
@@ -92,4 +99,9 @@ def load(path: Path, environment: str, stage: str, model: type[P]) -> P:
         values = content[environment][stage]
     except (KeyError, TypeError):
         raise ParameterError(f"{path} has no parameters for {environment}.{stage}.") from None
-    return validate(model, values, f"{environment}.{stage}")
+    where = f"{environment}.{stage}"
+    given = validate(model, values, where)
+    if not offset:
+        return given
+    values = values | {"seed": values["seed"] + offset}
+    return validate(model, values, f"{where} with --offset {offset}")

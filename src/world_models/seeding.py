@@ -4,11 +4,13 @@ So a stream depends neither on which worker draws from it nor on what was drawn 
 resumed run continues with the numbers that an uninterrupted one would have seen.
 """
 
-from typing import Literal
+from typing import Literal, NamedTuple
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
+
+from world_models.errors import InputError
 
 Split = Literal["rollouts", "training", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("rollouts", "training", "validation", "test")
@@ -40,3 +42,34 @@ def episode_seeds(split: Split, seed: int, start: int, count: int) -> NDArray[np
     """
     offset = (seed * _STRIDE + start + np.arange(count, dtype=np.int64)) % SPLIT_SIZE
     return offset + SPLITS.index(split) * SPLIT_SIZE
+
+
+class Parts(NamedTuple):
+    """Numbers of the episodes to learn from and of those held out, int64, each in rising order."""
+
+    training: NDArray[np.int64]
+    held_out: NDArray[np.int64]
+
+
+def hold_out(seeds: NDArray[np.int64], fraction: float) -> Parts:
+    """Hold out a share of a data set's episodes, at least one.
+
+    An episode's own seed decides. So V and M hold out the same episodes, and an episode that was
+    held out still is when others are added.
+
+    Args:
+        seeds: of the episodes, int64 (E,).
+        fraction: of episodes to hold out, on average; a smaller one holds out some of the same.
+
+    Raises:
+        InputError: there are fewer than two episodes.
+    """
+    if len(seeds) < 2:
+        raise InputError(
+            f"The data set holds {len(seeds)} episode, and two are needed: one to learn from and "
+            "one to hold out. Raise rollouts.episodes."
+        )
+    draws = np.array([crc32(b"held out %d" % seed) / 2**32 for seed in seeds.tolist()])
+    order = np.argsort(draws, kind="stable")
+    count = min(max(int((draws < fraction).sum()), 1), len(seeds) - 1)
+    return Parts(np.sort(order[count:]), np.sort(order[:count]))

@@ -135,8 +135,10 @@ def test_no_episode_is_longer_than_the_cap(workspace):
 COLLECT = {
     "episodes": 5,
     "max_steps": 1000,
+    "patience": None,
     "min_length": 1,
     "latent": "mean",
+    "noise": 0.0,
     "renderer": "fast",
     "shard_episodes": 8,
     "seed": 11,

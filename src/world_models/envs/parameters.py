@@ -18,6 +18,10 @@ class EpisodesParameters(Parameters):
         int,
         Field(ge=1, le=1_000_000, description="steps after which an episode is no longer played"),
     ]
+    patience: Annotated[
+        int | None,
+        Field(ge=1, description="steps without reward after which an episode is left; null: never"),
+    ]
     min_length: Annotated[
         int,
         Field(

@@ -97,6 +97,37 @@ def _holding(draw: Draw, rng: np.random.Generator, hold: tuple[int, int]) -> Dra
     return act
 
 
+def spells(
+    environment: Specification, rng: np.random.Generator, share: float
+) -> Callable[[], Action | None]:
+    """Disturbs another policy for an episode: now and then it acts at random for 1 to 10 steps.
+
+    Args:
+        environment: its specification; actions are those of the policy ``held``.
+        rng: the episode's own stream.
+        share: of the steps that are random, on average, 0 ≤ share < 1.
+
+    Returns:
+        What gives each step's random action, or None where the other policy acts.
+    """
+    own, nearest = environment.driver, environment.actions.nearest
+    draw = own(rng) if own else _uniform(environment, rng, HOLD)
+    mean = sum(HOLD) / 2
+    begin = share / (share + mean * (1 - share))
+    action, left = np.empty(0, np.float32), 0
+
+    def act() -> Action | None:
+        nonlocal action, left
+        if left == 0:
+            if rng.random() >= begin:
+                return None
+            action, left = nearest(draw()), int(rng.integers(HOLD[0], HOLD[1] + 1))
+        left -= 1
+        return action
+
+    return act
+
+
 def _brownian(environment: Specification, rng: np.random.Generator, _hold: tuple[int, int]) -> Draw:
     low, high = environment.actions.low, environment.actions.high
     action = rng.uniform(low, high).astype(np.float32)

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from world_models.envs.actions import Actions, FloatArray
 
@@ -17,6 +18,8 @@ Draw = Callable[[], FloatArray]
 """Gives an action, float32 (A,)."""
 Driver = Callable[[np.random.Generator], Draw]
 """Makes what draws one episode's actions, from the episode's own stream."""
+Looks = Callable[[NDArray[np.uint8]], Mapping[str, NDArray[np.bool_]]]
+"""What frames uint8 (n, 64, 64, 3) show, bool (n,) by name."""
 Need = Literal["reward", "end"]
 
 
@@ -62,6 +65,7 @@ class Specification:
             which people use and evaluation sees.
         bias: whether C has biases.
         dream_needs: what M must predict for a dream of this environment to say something.
+        looks: what frames show that V and M should have seen; data sets report the shares.
         driver: what the random policies ``held`` keeps, where uniform draws would teach little.
         paper_scores: mean ± standard deviation in the paper, by policy (agent, random, dream).
         paper_sizes: the networks' sizes in the paper, None for an environment of others.
@@ -79,6 +83,7 @@ class Specification:
     renderers: tuple[str, ...] = ("genuine",)
     bias: bool = True
     dream_needs: frozenset[Need] = frozenset({"reward", "end"})
+    looks: Looks | None = None
     driver: Driver | None = None
     paper_scores: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     paper_sizes: PaperSizes | None = None

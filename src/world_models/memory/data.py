@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from world_models.errors import InputError
 from world_models.memory.loss import Counts, Targets
 from world_models.seeding import stream
 from world_models.storage.latents import Latents
@@ -75,24 +74,6 @@ class Steps:
             ends=died,
             end_known=1 - last * (1 - died),
         )
-
-
-def split_episodes(
-    episodes: int, fraction: float, seed: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Indices of the episodes to train on and of those held out, at least one each.
-
-    Raises:
-        InputError: there are fewer than two episodes.
-    """
-    if episodes < 2:
-        raise InputError(
-            f"The latents hold {episodes} episode(s): M needs one to learn from and one held out. "
-            "Collect more (rollouts.episodes)."
-        )
-    order = stream(seed, "held-out episodes").permutation(episodes)
-    held_out = min(max(round(episodes * fraction), 1), episodes - 1)
-    return np.sort(order[held_out:]), np.sort(order[:held_out])
 
 
 class Batch(NamedTuple):

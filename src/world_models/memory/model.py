@@ -7,6 +7,7 @@ an opaque :class:`State`, and name its parts only because C may ask to see them.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -250,10 +251,18 @@ def state_arrays(network: MDNRNN) -> dict[str, Array]:
 
 def check_arrays(arrays: Mapping[str, NDArray[Any]], network: MDNRNN) -> None:
     """Raise InputError unless ``arrays`` are the weights of ``network`` and first frames."""
-    expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
-    found = {name: tuple(value.shape) for name, value in arrays.items()}
     frames = (len(arrays.get("initial.mu", ())), network.sizes.z_size)
-    expected |= {"initial.mu": frames, "initial.logvar": frames}
+    check_weights(arrays, network, {"initial.mu": frames, "initial.logvar": frames})
+
+
+def check_weights(
+    arrays: Mapping[str, NDArray[Any]],
+    network: MDNRNN,
+    more: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
+) -> None:
+    """Raise InputError unless ``arrays`` are the weights of ``network``, and ``more`` by shape."""
+    expected = {name: tuple(value.shape) for name, value in network.state_dict().items()} | {**more}
+    found = {name: tuple(value.shape) for name, value in arrays.items()}
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name) or not all(found[name]):
             raise InputError(

@@ -76,18 +76,18 @@ class MemoryTraining(Training[Batch]):
 
 
 def train(
-    sizes: Sizes,
+    network: MDNRNN,
     parameters: MDNRNNParameters,
     training: Steps,
     held_out: Steps,
     folder: Path,
     devices: DeviceSettings,
     log: Log | None = None,
-) -> tuple[MDNRNN, list[Row]]:
+) -> list[Row]:
     """Train M for ``parameters.steps`` gradient steps, from where an interrupted run was.
 
     Args:
-        sizes: M's shape.
+        network: M; it is trained, and on the CPU at the end.
         parameters: of the stage.
         training: the steps to learn from.
         held_out: the steps to validate on.
@@ -96,11 +96,11 @@ def train(
         log: gets each row of the history.
 
     Returns:
-        M on the CPU, and the history: a row for each validation.
+        The history: a row for each validation.
     """
-    choice, network = training_choice(sizes, devices), build(sizes, parameters.seed)
+    choice = training_choice(network.sizes, devices)
     module = MemoryTraining(network, parameters, choice, training, held_out)
-    return network, fit(module, folder, devices, log)
+    return fit(module, folder, devices, log)
 
 
 def training_choice(sizes: Sizes, devices: DeviceSettings) -> Choice:

@@ -23,8 +23,8 @@ def run(
     p = parameters
     paths = (inputs[kind].path for kind in ("vae", "mdnrnn", "controller"))
     agent = Agent.open(*paths, environment=context.environment)
-    limits = Limits(p.max_steps, p.min_length)
-    task = collect_agent.task(agent.parts, agent.controller, p.latent, p.renderer, limits)
+    limits = Limits(p.max_steps, p.patience, p.min_length)
+    task = collect_agent.task(agent.parts, agent.controller, p.latent, p.renderer, limits, p.noise)
     details = {
         "policy": "agent",
         "V": agent.vision.choice.details(),
@@ -38,6 +38,7 @@ STAGE = Stage(
     description="Let a trained agent act in the simulator, and store the episodes.",
     schema=CollectParameters,
     inputs=("vae", "mdnrnn", "controller"),
+    optional={"earlier": "rollouts"},
     run=run,
 )
 

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any, Generic, TypeVar
@@ -26,7 +26,7 @@ from world_models.stages import dependencies
 from world_models.storage import atomic
 from world_models.storage.artifact import Card, open_artifact
 from world_models.storage.scratch import Scratch, find_root, fingerprint
-from world_models.tracking.run import Tracker, open_run
+from world_models.tracking.run import Source, Tracker, open_run
 
 P = TypeVar("P", bound=Parameters)
 DRAWING = "world_models.reports.drawing"
@@ -84,6 +84,7 @@ class Stage(Generic[P]):
         description: one line for ``--help``.
         schema: the stage's parameters.
         inputs: kinds of artifacts that it reads; each is an argument ``--<kind> FOLDER``.
+        optional: further inputs that a run may have, by the argument's name: their kinds.
         run: the work.
         artifact: whether it makes one, and so takes ``--out``.
         resume_ignores: parameters that say how far to go or how often to look. They are no part of
@@ -98,6 +99,7 @@ class Stage(Generic[P]):
     schema: type[P]
     inputs: tuple[str, ...]
     run: Callable[[P, Mapping[str, Input], Outputs, Context], None]
+    optional: Mapping[str, str] = field(default_factory=dict)
     artifact: bool = True
     resume_ignores: tuple[str, ...] = ()
     keeps: tuple[str, ...] = ()
@@ -158,6 +160,9 @@ def _parser(stage: Stage[P]) -> argparse.ArgumentParser:
     add("--params", type=Path, default=Path("params.yaml"), metavar="FILE")
     for kind in stage.inputs:
         add(f"--{kind}", type=Path, required=True, metavar="FOLDER", help="an input")
+    for name, kind in stage.optional.items():
+        add(f"--{name}", type=Path, metavar="FOLDER", help=f"a further input, {kind}")
+    add("--offset", type=int, default=0, metavar="N", help="added to the stage's seed")
     if stage.artifact:
         add("--out", type=Path, required=True, metavar="FOLDER", help="the artifact")
     if stage.metrics:
@@ -170,21 +175,27 @@ def _parser(stage: Stage[P]) -> argparse.ArgumentParser:
 
 def _run(stage: Stage[P], arguments: argparse.Namespace) -> None:
     environment: str = arguments.environment
-    parameters = schema.load(arguments.params, environment, stage.name, stage.schema)
+    parameters = schema.load(
+        arguments.params, environment, stage.name, stage.schema, arguments.offset
+    )
+    kinds = {**{kind: kind for kind in stage.inputs}, **stage.optional}
+    paths = {name: getattr(arguments, name) for name in kinds}
     inputs = {
-        kind: Input(path, open_artifact(path, kind, environment))
-        for kind, path in ((kind, getattr(arguments, kind)) for kind in stage.inputs)
+        name: Input(path, open_artifact(path, kinds[name], environment))
+        for name, path in paths.items()
+        if path is not None
     }
     out = arguments.out if stage.artifact else arguments.reports
     outputs = Outputs(out, getattr(arguments, "metrics", None), arguments.reports)
     cards = [given.card for given in inputs.values()]
     values = parameters.model_dump(mode="json")
+    source = Source(arguments.params, arguments.offset)
     search = {name: value for name, value in values.items() if name not in stage.resume_ignores}
     key = fingerprint(search, cards, dependencies.describe(stage.name, environment))
     with (
         tempfile.TemporaryDirectory(prefix="world-models-") as pictures,
         Scratch.open(find_root(), stage.name, environment, key) as scratch,
-        open_run(stage.name, environment, values, cards, scratch) as tracker,
+        open_run(stage.name, environment, values, cards, scratch, source) as tracker,
     ):
         for kind, given in inputs.items():
             tracker.log_input(kind, given.path)

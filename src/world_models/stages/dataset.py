@@ -4,7 +4,7 @@ A unit of work is a shard: workers play and compress it, the driver stores it, s
 goes on by shard and the bytes do not depend on the number of workers.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -34,10 +34,33 @@ from world_models.storage.episodes import (
 ROWS, COLUMNS = 6, 10
 """Episodes, and moments of each, whose frames are stored to be looked at."""
 
+LOOKED_AT = 4000
+"""Frames of which it is counted what they show."""
+
+
+@dataclass(frozen=True, eq=False)
+class Earlier:
+    """An earlier data set that a new one goes on from.
+
+    Attributes:
+        folder: where it lies; None if there is none.
+        shards: names of its shards, in order.
+        seeds: of its episodes, int64 (E,).
+        sources: of whom its episodes are: policy and number of episodes, in order.
+    """
+
+    folder: Path | None
+    shards: tuple[str, ...]
+    seeds: NDArray[np.int64]
+    sources: list[dict[str, Any]]
+
 
 @dataclass(frozen=True)
 class Dataset:
     """A data set in the making, an artifact of the kind ``rollouts``.
+
+    The input ``earlier``, if there is one, is a data set whose episodes come first; metrics and
+    reports are of the new ones alone.
 
     Attributes:
         stage: which stage makes it.
@@ -61,9 +84,10 @@ class Dataset:
             details: for the card; ``policy`` says who acted.
 
         Raises:
-            ParameterError: no episode was long enough.
+            ParameterError: no episode was long enough, or an earlier one has the same seed.
         """
         units = self._units()
+        earlier = self._earlier(units)
         self._play(task, units)
         said = {**self._details(), **details}
         metrics: dict[str, Any] = {}
@@ -77,9 +101,14 @@ class Dataset:
             details=said,
             upstream=[given.card for given in self.inputs.values()],
         ) as folder:
-            index = self._assemble(folder, len(units))
-            metrics |= _metrics(index, self.parameters.episodes)
-            said["action_size"] = _report(folder, index, self.outputs.reports)
+            index = self._assemble(folder, earlier, len(units))
+            new = range(len(earlier.seeds), len(index))
+            metrics |= _metrics(index[new.start :], self.parameters.episodes)
+            said["sources"] = [*earlier.sources, {"policy": said["policy"], "episodes": len(new)}]
+            with EpisodeReader(folder) as reader:
+                metrics |= self._shares(reader, new)
+                said["action_size"] = reader.action_size
+                _report(reader, new, self.outputs.reports)
         self.outputs.write_metrics(metrics)
 
     def _units(self) -> list[NDArray[np.int64]]:
@@ -104,8 +133,33 @@ class Dataset:
                 self.context.tracker.log_metrics({"shard_bytes": len(shard)}, step=k)
                 bar.advance(len(units[k]))
 
-    def _assemble(self, folder: Path, shards: int) -> pd.DataFrame:
+    def _earlier(self, units: list[NDArray[np.int64]]) -> "Earlier":
+        """The input ``earlier``, which must have no episode's seed in common with the new ones."""
+        given = self.inputs.get("earlier")
+        if given is None:
+            return Earlier(None, (), np.empty(0, np.int64), [])
+        with EpisodeReader(given.path) as reader:
+            index = reader.index
+        shared = np.intersect1d(index["seed"], np.concatenate(units))
+        if len(shared):
+            raise ParameterError(
+                f"{len(shared)} of the new episodes have seeds that {given.path} has too, such as "
+                f"{shared[0]}: they would be equal or nearly so. Change {self.stage}.seed or "
+                "--offset."
+            )
+        shards = tuple(index["shard"].unique().tolist())
+        said = given.card.details
+        sources = said.get("sources", [{"policy": said["policy"], "episodes": len(index)}])
+        return Earlier(given.path, shards, index["seed"].to_numpy(np.int64), list(sources))
+
+    def _assemble(self, folder: Path, earlier: "Earlier", shards: int) -> pd.DataFrame:
         infos: list[ShardInfo] = []
+        for name in earlier.shards:
+            assert earlier.folder is not None
+            shard = (earlier.folder / name).read_bytes()
+            atomic.write(folder / name, shard)
+            infos.append(shard_info(name, shard))
+        before = len(infos)
         for k in range(shards):
             data = self.context.scratch.load(shard_name(k))
             assert data is not None, k
@@ -113,13 +167,21 @@ class Dataset:
                 name = shard_name(len(infos))
                 atomic.write(folder / name, data)
                 infos.append(shard_info(name, data))
-        if not infos:
+        if len(infos) == before:
             p = self.parameters
             raise ParameterError(
                 f"None of the {p.episodes} episodes reached {self.stage}.min_length = "
                 f"{p.min_length} steps, so there is nothing to learn from. Lower it."
             )
         return assemble(folder, infos)
+
+    def _shares(self, reader: EpisodeReader, episodes: Sequence[int]) -> dict[str, float]:
+        """Of some frames spread over the episodes, the share that shows each thing of interest."""
+        looks = catalogue.specification(self.context.environment).looks
+        if looks is None:
+            return {}
+        frames = reader.spread(episodes, LOOKED_AT)
+        return {f"share_{name}": float(flags.mean()) for name, flags in looks(frames).items()}
 
     def _details(self) -> dict[str, Any]:
         """The data set's card: what was run, how, and what the columns hold."""
@@ -162,22 +224,19 @@ def _version(package: str) -> str:
         return "unknown"
 
 
-def _report(folder: Path, index: pd.DataFrame, reports: Path) -> int:
-    """A table of the data set and some of its frames; returns how many numbers an action has."""
-    reader = EpisodeReader(folder)
+def _report(reader: EpisodeReader, episodes: Sequence[int], reports: Path) -> None:
+    """A table of the episodes, and some of their frames."""
     with atomic.atomic_folder(reports) as draft:
         columns = ["episode", "length", "return", "ended"]
-        index[columns].to_csv(draft / "episodes.csv", index=False)
-        tensors.save(draft / "frames.safetensors", {"frames": _sheet(reader)})
-    size = reader.action_size
-    reader.close()
-    return size
+        reader.index[columns].iloc[list(episodes)].to_csv(draft / "episodes.csv", index=False)
+        tensors.save(draft / "frames.safetensors", {"frames": _sheet(reader, episodes)})
 
 
-def _sheet(reader: EpisodeReader) -> NDArray[np.uint8]:
-    """Frames spread evenly over the episodes and the data set, (rows, COLUMNS, 64, 64, 3)."""
+def _sheet(reader: EpisodeReader, episodes: Sequence[int]) -> NDArray[np.uint8]:
+    """Frames spread evenly over the episodes and their steps, (rows, COLUMNS, 64, 64, 3)."""
     rows = []
-    for episode in np.unique(np.linspace(0, len(reader) - 1, ROWS).astype(int)).tolist():
+    for place in np.unique(np.linspace(0, len(episodes) - 1, ROWS).astype(int)).tolist():
+        episode = episodes[place]
         steps = np.linspace(0, reader.lengths[episode] - 1, COLUMNS).astype(int).tolist()
         rows.append(np.concatenate([reader.frames(episode, t, t + 1) for t in steps]))
     return np.stack(rows)

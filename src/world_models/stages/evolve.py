@@ -6,11 +6,13 @@ Reads V and M; writes ``models/<env>/controller``, the history of generations as
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from world_models.controller.model import Controller
 from world_models.controller.policy import ControllerSpec, count
 from world_models.engine.settings import open_engine
 from world_models.envs import catalogue
+from world_models.errors import InputError
 from world_models.evolution.history import Generation, History, table
 from world_models.evolution.loop import Best, Evaluate, Evolution
 from world_models.evolution.optimiser import OPTIMISERS
@@ -46,17 +48,36 @@ def run(
     plan = ArenaPlan(world, spec, about.actions.squash)
     stored = context.scratch.load(HISTORY)
     history = History.from_arrays(tensors.from_bytes(stored)) if stored else History()
-    evolution = _evolution(parameters, count(spec), history)
+    evolution = _evolution(parameters, _first_mean(spec, inputs.get("start")), history)
     with open_engine(context.engine) as engine:
         fitness = Fitness(engine, plan, _rules(parameters))
         _generations(parameters, evolution, history, fitness, context)
     _write(parameters, evolution, spec, inputs, outputs, context)
 
 
-def _evolution(parameters: EvolveParameters, size: int, history: History) -> Evolution:
+def _first_mean(spec: ControllerSpec, start: Input | None) -> NDArray[np.float64]:
+    """Zeros, or the weights of the input ``start``, float64 (P,).
+
+    Raises:
+        InputError: that C has another shape.
+    """
+    if start is None:
+        return np.zeros(count(spec))
+    found = Controller.load(start.path, start.card.environment)
+    if found.spec != spec:
+        raise InputError(
+            f"{start.path} is {found.spec}, but {spec} is to be evolved: start from a C of this "
+            "shape, or from none."
+        )
+    return found.theta.astype(np.float64)
+
+
+def _evolution(
+    parameters: EvolveParameters, first_mean: NDArray[np.float64], history: History
+) -> Evolution:
     make = OPTIMISERS[parameters.optimiser].make
     return Evolution(
-        make(np.zeros(size), **parameters.optimiser_settings()),
+        make(first_mean, **parameters.optimiser_settings()),
         history,
         generations=parameters.generations,
         validate_every=parameters.validate_every,
@@ -168,6 +189,7 @@ STAGE = Stage(
     description="Evolve C, in reality or in M's dream.",
     schema=EvolveParameters,
     inputs=("vae", "mdnrnn"),
+    optional={"start": "controller"},
     run=run,
     keeps=(HISTORY,),
     resume_ignores=("generations", "validate_every", "validation_episodes"),

@@ -10,15 +10,17 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
 from world_models.devices import DeviceSettings
 from world_models.memory import held_out
-from world_models.memory.data import Steps, split_episodes
-from world_models.memory.model import INITIAL, WEIGHTS, Initial, Memory, state_arrays
-from world_models.memory.network import Sizes
+from world_models.memory.data import Steps
+from world_models.memory.model import INITIAL, WEIGHTS, Initial, Memory, check_weights, state_arrays
+from world_models.memory.network import MDNRNN, Sizes
 from world_models.memory.parameters import MDNRNNParameters
 from world_models.memory.rollout import dream_on
-from world_models.memory.training import train, training_choice
+from world_models.memory.training import build, train, training_choice
+from world_models.seeding import hold_out
 from world_models.stages.command import Context, Input, Outputs, Stage, main
 from world_models.storage import artifact, atomic, tensors
 from world_models.storage.latents import Latents, LatentsReader
@@ -46,7 +48,8 @@ def run(
     sizes = _sizes(parameters, data.latents)
     devices = DeviceSettings.from_environment()
     folder, log = context.scratch.folder, context.tracker.log_metrics
-    network, history = train(sizes, parameters, data.training, data.held_out, folder, devices, log)
+    network = _network(sizes, parameters.seed, inputs.get("start"))
+    history = train(network, parameters, data.training, data.held_out, folder, devices, log)
     memory = Memory(network, data.initial)
     found = held_out.evaluate(memory, data.held_out, parameters.seed)
     metrics = held_out.metrics(found, parameters.restart_weight)
@@ -77,12 +80,10 @@ def run(
 
 def _read(folder: Path, parameters: MDNRNNParameters) -> Data:
     latents = LatentsReader(folder).load()
-    train_on, hold_out = split_episodes(
-        latents.episodes, parameters.validation_fraction, parameters.seed
-    )
+    train_on, kept = hold_out(latents.seeds, parameters.validation_fraction)
     first = latents.offsets[:-1][train_on]
     initial = Initial(np.asarray(latents.mu[first]), np.asarray(latents.logvar[first]))
-    return Data(latents, Steps.of(latents, train_on), Steps.of(latents, hold_out), initial)
+    return Data(latents, Steps.of(latents, train_on), Steps.of(latents, kept), initial)
 
 
 def _sizes(parameters: MDNRNNParameters, latents: Latents) -> Sizes:
@@ -96,6 +97,20 @@ def _sizes(parameters: MDNRNNParameters, latents: Latents) -> Sizes:
         end_head=parameters.end_head,
         cell=parameters.cell,
     )
+
+
+def _network(sizes: Sizes, seed: int, start: Input | None) -> MDNRNN:
+    """M with new weights, or with those of the input ``start``.
+
+    Raises:
+        InputError: that M has other shapes.
+    """
+    network = build(sizes, seed)
+    if start is not None:
+        arrays = tensors.load(start.path / WEIGHTS)
+        check_weights(arrays, network)
+        network.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
+    return network
 
 
 def _survival(memory: Memory, data: Data, seed: int) -> pd.DataFrame | None:
@@ -139,6 +154,7 @@ STAGE = Stage(
     description="Train M to predict the next z.",
     schema=MDNRNNParameters,
     inputs=("latents",),
+    optional={"start": "mdnrnn"},
     run=run,
 )
 

@@ -26,7 +26,7 @@ def run(
         renderer=p.renderer,
         behaviour=p.behaviour,
         hold=(p.hold_min, p.hold_max),
-        limits=Limits(p.max_steps, p.min_length),
+        limits=Limits(p.max_steps, p.patience, p.min_length),
     )
     task = Task(collect.setup_random, plan, collect.work)
     dataset = Dataset("rollouts", parameters, inputs, outputs, context)
@@ -38,6 +38,7 @@ STAGE = Stage(
     description="Act at random in the simulator and store the episodes.",
     schema=RolloutsParameters,
     inputs=(),
+    optional={"earlier": "rollouts"},
     run=run,
 )
 

@@ -9,15 +9,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from world_models.devices import DeviceSettings
-from world_models.seeding import stream
+from world_models.seeding import hold_out, stream
 from world_models.stages.command import Context, Input, Outputs, Stage, main
 from world_models.storage import artifact, atomic, tensors
 from world_models.storage.episodes import EpisodeReader
 from world_models.training.module import Row
-from world_models.vision.data import Batch, FrameStream, as_batch, split, spread_frames
-from world_models.vision.model import WEIGHTS, Frames, Vision, state_arrays
+from world_models.vision.data import Batch, FrameStream, as_batch
+from world_models.vision.model import WEIGHTS, Frames, Vision, check_arrays, state_arrays
+from world_models.vision.network import VAE
 from world_models.vision.parameters import VAEParameters
 from world_models.vision.training import train, training_choice
 
@@ -28,14 +30,15 @@ SHOWN = 32
 def run(
     parameters: VAEParameters, inputs: Mapping[str, Input], outputs: Outputs, context: Context
 ) -> None:
-    """Train V, from where an interrupted run was."""
+    """Train V, from where an interrupted run was, first with the weights of ``start`` if any."""
     reader = EpisodeReader(inputs["rollouts"].path)
-    parts = split(len(reader), parameters.validation_fraction, parameters.seed)
-    frames = FrameStream(reader, parts.training, parameters.seed)
-    held_out = _held_out(parameters, reader, parts.validation)
+    parts = hold_out(reader.index["seed"].to_numpy(np.int64), parameters.validation_fraction)
+    frames = FrameStream(reader, parts.training.tolist(), parameters.seed)
+    held_out = _held_out(parameters, reader, parts.held_out.tolist())
     devices, folder = DeviceSettings.from_environment(), context.scratch.folder
     log = context.tracker.log_metrics
-    network, history = train(parameters, frames, held_out, folder, devices, log)
+    network = _network(parameters, inputs.get("start"), context.environment)
+    history = train(network, parameters, frames, held_out, folder, devices, log)
     metrics: dict[str, Any] = {
         name: history[-1][f"validation_{name}"] for name in ("loss", "reconstruction", "kl")
     }
@@ -58,8 +61,22 @@ def run(
     outputs.write_metrics(metrics)
 
 
+def _network(parameters: VAEParameters, start: Input | None, environment: str) -> VAE:
+    """V with new weights, or with those of the input ``start``.
+
+    Raises:
+        InputError: that V has other shapes.
+    """
+    network = VAE(parameters.z_size, parameters.channels, parameters.seed).channels_last()
+    if start is not None:
+        arrays = tensors.load(start.path / WEIGHTS)
+        check_arrays(arrays, network)
+        network.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
+    return network
+
+
 def _held_out(parameters: VAEParameters, reader: EpisodeReader, episodes: list[int]) -> Batch:
-    frames = spread_frames(reader, episodes, parameters.validation_frames)
+    frames = reader.spread(episodes, parameters.validation_frames)
     generator = stream(parameters.seed, "vae held-out noise")
     return as_batch(frames, generator.standard_normal((len(frames), parameters.z_size), np.float32))
 
@@ -86,6 +103,7 @@ STAGE = Stage(
     description="Train V to see: a frame becomes z.",
     schema=VAEParameters,
     inputs=("rollouts",),
+    optional={"start": "vae"},
     run=run,
 )
 

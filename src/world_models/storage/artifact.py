@@ -26,6 +26,8 @@ STAGES = {
     "controller": "evolve",
 }
 """Which stage makes each kind in the paper's pipeline; stage collect makes rollouts too."""
+ORDER = ("rollouts", "collect", "vae", "encode", "mdnrnn", "evolve", "evaluate", "report")
+"""The stages of a round."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ class Card:
         parameters: of that stage.
         metrics: its headline metrics.
         details: particular to the kind, such as ``z_size``.
-        lineage: parameters and metrics of all stages upstream, by stage.
+        lineage: parameters and metrics of all stages upstream, by stage; those of an earlier
+            round, by ``before.<stage>``.
         files: SHA-256 (hexadecimal) of each file, by its path within the folder.
     """
 
@@ -95,17 +98,24 @@ def create(
             parameters=dict(parameters),
             metrics=dict(metrics),
             details=dict(details),
-            lineage=_lineage(upstream),
+            lineage=lineage(upstream, stage),
             files=_digests(folder),
         )
         (folder / CARD).write_text(card.to_json(), encoding="utf-8")
 
 
-def _lineage(upstream: Sequence[Card]) -> dict[str, dict[str, Any]]:
+def lineage(upstream: Sequence[Card], stage: str) -> dict[str, dict[str, Any]]:
+    """Parameters and metrics of all stages upstream of ``stage``, by stage.
+
+    What a stage depends on that comes after it in the pipeline, or is itself, is of an earlier
+    round: so an agent that collects data, and weights to go on from.
+    """
     stages: dict[str, dict[str, Any]] = {}
-    for card in upstream:
-        stages |= card.lineage
-        stages[card.stage] = {"parameters": card.parameters, "metrics": card.metrics}
+    for card in sorted(upstream, key=lambda card: ORDER.index(card.stage)):
+        own = {card.stage: {"parameters": card.parameters, "metrics": card.metrics}}
+        earlier = ORDER.index(card.stage) >= ORDER.index(stage)
+        for name, said in (card.lineage | own).items():
+            stages[f"before.{name}" if earlier else name] = said
     return stages
 
 

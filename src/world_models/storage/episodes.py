@@ -120,6 +120,12 @@ class EpisodeReader:
     def __reduce__(self) -> tuple[Any, ...]:
         return EpisodeReader, (self._folder,)
 
+    def __enter__(self) -> "EpisodeReader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def __len__(self) -> int:
         return len(self.lengths)
 
@@ -158,6 +164,17 @@ class EpisodeReader:
         span = self._span(episode, start, stop)
         frames: NDArray[np.uint8] = self._shard(self._shards[episode])["frames"][span]
         return frames
+
+    def spread(self, episodes: Sequence[int], count: int) -> NDArray[np.uint8]:
+        """Up to ``count`` frames, evenly spread over all steps of ``episodes``, (n,64,64,3)."""
+        lengths = self.lengths[list(episodes)]
+        ends = np.cumsum(lengths)
+        total = int(ends[-1])
+        steps = np.linspace(0, total - 1, min(count, total)).astype(np.int64)
+        rows = np.searchsorted(ends, steps, side="right")
+        starts = (steps - (ends - lengths)[rows]).tolist()
+        found = [self.frames(episodes[e], t, t + 1) for e, t in zip(rows, starts, strict=True)]
+        return np.concatenate(found)
 
     def chunks(self, episodes: Iterable[int] | None = None) -> list[Piece]:
         """All steps of the episodes (default: all), cut where the compressed chunks end.

@@ -17,18 +17,20 @@ CODE = ("src", "pyproject.toml")
 """What counts as code. ``dvc.lock`` does not: DVC rewrites it while the pipeline runs."""
 
 
-def describe_code(environment: str, stage: str, parameters: Mapping[str, Any]) -> dict[str, str]:
+def describe_code(
+    environment: str, stage: str, parameters: Mapping[str, Any], params: str = "params.yaml"
+) -> dict[str, str]:
     """Tags ``git.commit``, ``dirty.code``, ``dirty.parameters`` and ``dirty`` (either of them).
 
     A run is clean when its commit alone gives it again: the files under ``src`` are the commit's,
-    and the stage's own slice of ``params.yaml`` has the commit's values. Neither ``dvc.lock`` nor
-    another stage's parameters make it dirty.
+    and the stage's own slice of the file ``params`` has the commit's values. Neither ``dvc.lock``
+    nor another stage's parameters make it dirty.
     """
     commit = _git("rev-parse", "HEAD")
     if commit is None:
         return {"git.commit": "unknown", "dirty": "unknown"}
     code = _changed_code()
-    parameters_changed = _committed_slice(environment, stage) != dict(parameters)
+    parameters_changed = _committed_slice(params, environment, stage) != dict(parameters)
     return {
         "git.commit": commit,
         "dirty": str(code or parameters_changed).lower(),
@@ -60,8 +62,8 @@ def _changed_code() -> bool:
     return top is None or bool(status)
 
 
-def _committed_slice(environment: str, stage: str) -> dict[str, Any] | None:
-    text = _git("show", "HEAD:./params.yaml")
+def _committed_slice(params: str, environment: str, stage: str) -> dict[str, Any] | None:
+    text = _git("show", f"HEAD:./{params}")
     try:
         content = YAML(typ="safe", pure=True).load(text) if text else {}
         return dict(content[environment][stage])

@@ -41,8 +41,11 @@ def main() -> None:
 
 
 def _describe_code(journal: Journal, opening: Message) -> None:
+    own, offset = opening["own"], opening.get("offset", 0)
+    committed = own | {"seed": own["seed"] - offset} if offset else own
     place = (opening["tags"]["environment"], opening["tags"]["stage"])
-    tags = provenance.describe_code(*place, opening["own"])
+    params = opening.get("params", "params.yaml")
+    tags = provenance.describe_code(*place, committed, params)
     journal.append({"do": "tags", "values": tags})
 
 

@@ -12,10 +12,10 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from world_models.errors import Interrupted
-from world_models.storage.artifact import Card
+from world_models.storage.artifact import Card, lineage
 from world_models.storage.scratch import FOLDER, Scratch, find_root
 from world_models.tracking import provenance, store
 from world_models.tracking.journal import Journal
@@ -92,6 +92,18 @@ class Tracker:
                 self._journal.append(message)
 
 
+class Source(NamedTuple):
+    """Where a stage's parameters come from."""
+
+    params: Path = Path("params.yaml")
+    """Their file, relative to the working folder."""
+    offset: int = 0
+    """What was added to ``seed``."""
+
+
+ROOT_FILE = Source()
+
+
 @contextmanager
 def open_run(
     stage: str,
@@ -99,6 +111,7 @@ def open_run(
     parameters: Mapping[str, Any],
     cards: Sequence[Card] = (),
     scratch: Scratch | None = None,
+    source: Source = ROOT_FILE,
 ) -> Iterator[Tracker]:
     """Record the block as one MLflow run, FINISHED, FAILED or KILLED (Ctrl-C, SIGTERM).
 
@@ -112,6 +125,7 @@ def open_run(
         cards: of the inputs: their parameters and headline metrics and those of all stages
             upstream are recorded as ``<stage>.<key>``, so that one row compares pipelines.
         scratch: where the run's name is kept for a resume.
+        source: where the parameters come from.
 
     Raises:
         UserError: the tracking URI can never work. An unreachable one is a warning, and what is
@@ -120,7 +134,7 @@ def open_run(
     if os.environ.get(SWITCH, "").lower() in ("off", "0", "false", "no"):
         yield Tracker()
         return
-    opening = _opening(stage, environment, parameters)
+    opening = _opening(stage, environment, parameters, source)
     try:
         kept = scratch.load(NOTE) if scratch else None
         journal = _create(opening, scratch, kept)
@@ -187,7 +201,9 @@ def _wait(recorder: "subprocess.Popen[bytes] | None", patience: float) -> int | 
         return None
 
 
-def _opening(stage: str, environment: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+def _opening(
+    stage: str, environment: str, parameters: Mapping[str, Any], source: Source
+) -> dict[str, Any]:
     location = store.locate()
     return {
         "do": "open",
@@ -195,8 +211,10 @@ def _opening(stage: str, environment: str, parameters: Mapping[str, Any]) -> dic
         "artifacts": location.artifacts,
         "experiment": os.environ.get("MLFLOW_EXPERIMENT_NAME", f"world-models-{environment}"),
         "name": f"{stage}@{environment}",
-        "tags": _tags(stage, environment, parameters),
+        "tags": _tags(stage, environment, parameters) | {"offset": str(source.offset or "")},
         "own": dict(parameters),
+        "params": str(source.params),
+        "offset": source.offset,
     }
 
 
@@ -204,14 +222,11 @@ def _append_lineage(
     journal: Journal, stage: str, parameters: Mapping[str, Any], cards: Sequence[Card]
 ) -> None:
     """The parameters of the stage and of all stages upstream, and the metrics of the latter."""
-    lineage: dict[str, Mapping[str, Any]] = {}
-    for card in cards:
-        own = {"parameters": card.parameters, "metrics": card.metrics}
-        lineage |= card.lineage | {card.stage: own}
-    values = {name: made["parameters"] for name, made in lineage.items()} | {stage: parameters}
+    found = lineage(cards, stage)
+    values = {name: made["parameters"] for name, made in found.items()} | {stage: parameters}
     texts = {key: str(value) for key, value in _leaves(values)}
     journal.append({"do": "parameters", "values": texts})
-    upstream = _numbers({name: made["metrics"] for name, made in lineage.items()})
+    upstream = _numbers({name: made["metrics"] for name, made in found.items()})
     journal.append({"do": "metrics", "values": upstream, "step": 0})
 
 

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from world_models.errors import InputError, ParameterError
+from world_models.errors import ParameterError
 from world_models.seeding import stream
 from world_models.storage.episodes import EpisodeReader, Piece
 
@@ -31,44 +31,6 @@ class Batch(NamedTuple):
     """uint8 (n, 64, 64, 3), 0–255."""
     noise: Tensor
     """float32 (n, Z), N(0, 1): z = mu + sigma · noise."""
-
-
-class Split(NamedTuple):
-    """Numbers of the episodes to learn from and of those held out, each in rising order."""
-
-    training: list[int]
-    validation: list[int]
-
-
-def split(episodes: int, fraction: float, seed: int) -> Split:
-    """Hold out a share of the episodes, at least one, chosen by ``seed``.
-
-    Raises:
-        InputError: there are fewer than two episodes.
-    """
-    if episodes < 2:
-        raise InputError(
-            f"The data set holds {episodes} episode, and V needs two: one to learn from and one "
-            "to hold out. Raise the rollouts' number of episodes."
-        )
-    count = min(max(round(fraction * episodes), 1), episodes - 1)
-    order = stream(seed, "vae held out").permutation(episodes).tolist()
-    return Split(sorted(order[count:]), sorted(order[:count]))
-
-
-def spread_frames(reader: EpisodeReader, episodes: Sequence[int], count: int) -> Frames:
-    """Up to ``count`` frames, evenly spread over all steps of ``episodes``, uint8 (n,64,64,3)."""
-    lengths = reader.lengths[list(episodes)]
-    ends = np.cumsum(lengths)
-    total = int(ends[-1])
-    steps = np.linspace(0, total - 1, min(count, total)).astype(np.int64)
-    rows = np.searchsorted(ends, steps, side="right")
-    starts = steps - (ends - lengths)[rows]
-    found = [
-        reader.frames(episodes[row], int(start), int(start) + 1)
-        for row, start in zip(rows, starts, strict=True)
-    ]
-    return np.concatenate(found)
 
 
 class FrameStream:

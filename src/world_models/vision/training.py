@@ -103,16 +103,18 @@ class VisionTraining(Training[Batch]):
 
 
 def train(
+    network: VAE,
     parameters: VAEParameters,
     frames: FrameStream,
     held_out: Batch,
     folder: Path,
     devices: DeviceSettings,
     log: Log | None = None,
-) -> tuple[VAE, list[Row]]:
+) -> list[Row]:
     """Train V for ``parameters.steps`` gradient steps, from where an interrupted run was.
 
     Args:
+        network: V, its weights in channels-last order; it is trained, and on the CPU at the end.
         parameters: of the stage.
         frames: to learn from.
         held_out: to validate on.
@@ -121,13 +123,12 @@ def train(
         log: gets each row of the history.
 
     Returns:
-        V on the CPU, and the history: a row for each validation.
+        The history: a row for each validation.
     """
     share(parameters.batch_size, 0, devices.devices * devices.num_nodes)
     choice = training_choice(parameters, devices)
-    network = VAE(parameters.z_size, parameters.channels, parameters.seed).channels_last()
     training = VisionTraining(network, parameters, choice, frames, held_out)
-    return network, fit(training, folder, devices, log)
+    return fit(training, folder, devices, log)
 
 
 def training_choice(parameters: VAEParameters, devices: DeviceSettings) -> Choice:

@@ -22,10 +22,12 @@ class Limits:
 
     Attributes:
         max_steps: steps after which an episode is left.
+        patience: steps without a positive reward after which it is left; None: never.
         min_length: steps; shorter episodes are dropped.
     """
 
     max_steps: int
+    patience: int | None
     min_length: int
 
 
@@ -94,7 +96,9 @@ def _kept(collector: Collector, seeds: list[int]) -> Iterator[Episode]:
     limits, size = collector.limits, collector.world.num_envs
     for start in range(0, len(seeds), size):
         block = seeds[start : start + size]
-        play(collector.world, collector.policy(block), block, max_steps=limits.max_steps)
+        act = collector.policy(block)
+        most, patience = limits.max_steps, limits.patience
+        play(collector.world, act, block, max_steps=most, patience=patience)
         for episode in collector.recorder.episodes():
             if len(episode) >= limits.min_length:
                 yield episode

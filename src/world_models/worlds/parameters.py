@@ -13,3 +13,7 @@ class CollectParameters(EpisodesParameters):
     latent: Annotated[
         Literal["sample", "mean"], Field(description="what C sees of V: a sample of z, or mu")
     ]
+    noise: Annotated[
+        float,
+        Field(ge=0, lt=1, description="share of random steps, in spells of 1 to 10: mistakes"),
+    ]

@@ -24,6 +24,7 @@ from world_models.tracking.run import Tracker
 VALUES = {
     "episodes": 12,
     "max_steps": 200,
+    "patience": None,
     "min_length": 1,
     "behaviour": "held",
     "hold_min": 1,

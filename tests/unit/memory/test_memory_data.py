@@ -1,11 +1,9 @@
 """Sequences: what follows what, where episodes end, and what a batch depends on."""
 
 import numpy as np
-import pytest
 import torch
 
-from world_models.errors import InputError
-from world_models.memory.data import Steps, Windows, split_episodes
+from world_models.memory.data import Steps, Windows
 from world_models.storage.latents import Latents
 
 LENGTHS = [7, 5, 9]
@@ -106,16 +104,3 @@ def test_devices_share_a_batch():
         assert torch.equal(share.z, whole.z[:, rank::2])
         assert torch.equal(share.targets.z, whole.targets.z[:, rank::2])
         assert share.counts.z == whole.counts.z / 2
-
-
-def test_held_out_episodes_are_a_share_and_apart():
-    train, held_out = split_episodes(50, 0.1, seed=3)
-    assert len(held_out) == 5
-    assert sorted([*train, *held_out]) == list(range(50))
-    assert split_episodes(50, 0.1, seed=4)[1].tolist() != held_out.tolist()
-    assert [len(part) for part in split_episodes(2, 0.01, seed=0)] == [1, 1]
-
-
-def test_one_episode_is_not_enough():
-    with pytest.raises(InputError, match="1 episode"):
-        split_episodes(1, 0.1, seed=0)

@@ -62,6 +62,23 @@ def test_lineage_gathers_all_stages_upstream(tmp_path):
     assert latents.lineage["vae"]["parameters"] == {"learning_rate": 1e-4, "z_size": 32}
 
 
+def test_lineage_tells_the_rounds_apart(tmp_path):
+    def card(name, stage, kind, upstream):
+        make(tmp_path / name, kind=kind, stage=stage, upstream=upstream)
+        return artifact.open_artifact(tmp_path / name, kind)
+
+    rollouts = card("rollouts", "rollouts", "rollouts", [])
+    vae = card("vae", "vae", "vae", [rollouts])
+    collect = card("collect", "collect", "rollouts", [vae, rollouts])
+    assert collect.lineage.keys() == {"rollouts", "before.rollouts", "before.vae"}
+    second = card("vae-2", "vae", "vae", [collect, vae])
+    own = {"rollouts", "collect", "before.rollouts", "before.vae"}
+    assert second.lineage.keys() == own
+    third = card("collect-3", "collect", "rollouts", [second, collect])
+    assert "before.before.vae" in third.lineage
+    assert {"before.collect", "before.vae", "before.rollouts"} < third.lineage.keys()
+
+
 def test_metrics_may_be_filled_inside_the_block(tmp_path):
     metrics: dict[str, float] = {}
     with artifact.create(

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from world_models.errors import InputError, ParameterError
+from world_models.errors import ParameterError
 from world_models.storage.episodes import EpisodeReader
 from world_models.vision import data
-from world_models.vision.data import FrameStream, share, split, spread_frames
+from world_models.vision.data import FrameStream, share
 
 Make = Callable[[list[int]], EpisodeReader]
 
@@ -67,29 +67,13 @@ def test_noise_follows_from_seed_and_step(make_data: Make) -> None:
     assert not np.array_equal(a, b)
 
 
-@pytest.mark.parametrize("episodes", [2, 3, 50])
-def test_split_is_a_partition_chosen_by_the_seed(episodes: int) -> None:
-    one, again, other = split(episodes, 0.1, 1), split(episodes, 0.1, 1), split(episodes, 0.1, 2)
-    assert one == again
-    assert sorted(one.training + one.validation) == list(range(episodes))
-    assert len(one.validation) == max(1, round(0.1 * episodes))
-    assert one.training
-    if episodes == 50:
-        assert one != other
-
-
-def test_one_episode_is_too_few() -> None:
-    with pytest.raises(InputError, match="1 episode"):
-        split(1, 0.1, 0)
-
-
-def test_spread_frames(make_data: Make) -> None:
+def test_frames_spread_over_episodes(make_data: Make) -> None:
     reader = make_data([10, 30, 20])
-    assert names(spread_frames(reader, [0, 2], 1000)) == [
+    assert names(reader.spread([0, 2], 1000)) == [
         *((0, t) for t in range(10)),
         *((2, t) for t in range(20)),
     ]
-    few = names(spread_frames(reader, [0, 2], 4))
+    few = names(reader.spread([0, 2], 4))
     assert few == [(0, 0), (0, 9), (2, 9), (2, 19)]
 
 

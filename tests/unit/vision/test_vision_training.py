@@ -13,7 +13,7 @@ from world_models.storage.episodes import EpisodeReader
 from world_models.training import checkpoints
 from world_models.training.fit import Log
 from world_models.training.module import Row
-from world_models.vision.data import FrameStream, as_batch, spread_frames
+from world_models.vision.data import FrameStream, as_batch
 from world_models.vision.network import VAE
 from world_models.vision.parameters import VAEParameters
 from world_models.vision.training import learning_rate, train
@@ -31,7 +31,7 @@ def run(
 ) -> tuple[VAE, list[Row]]:
     folder.mkdir(exist_ok=True)
     frames = FrameStream(reader, range(4), parameters.seed)
-    held_out = spread_frames(reader, [4], parameters.validation_frames)
+    held_out = reader.spread([4], parameters.validation_frames)
     noise = np.random.default_rng(0).standard_normal((len(held_out), parameters.z_size), np.float32)
     return train(parameters, frames, as_batch(held_out, noise), folder, devices, log)
 

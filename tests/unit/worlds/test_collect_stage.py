@@ -28,17 +28,19 @@ ROOT = Path(__file__).resolve().parents[3]
 VALUES = {
     "episodes": 5,
     "max_steps": 40,
+    "patience": None,
     "min_length": 1,
     "latent": "mean",
+    "noise": 0.0,
     "renderer": "fast",
     "shard_episodes": 3,
     "seed": 7,
 }
 
 
-def collect(models: Path, folder: Path, workers: int) -> Outputs:
+def collect(models: Path, folder: Path, workers: int, *more: str, **changes: float) -> Outputs:
     parameters = read_yaml(ROOT / "params.yaml")
-    parameters["takecover"]["collect"] = VALUES
+    parameters["takecover"]["collect"] = VALUES | changes
     with (folder / "params.yaml").open("w") as file:
         YAML(typ="safe", pure=True).dump(parameters, file)
     outputs = Outputs(folder / "data", folder / "metrics.json", folder / "reports")
@@ -46,7 +48,7 @@ def collect(models: Path, folder: Path, workers: int) -> Outputs:
     for name in ("vae", "mdnrnn", "controller"):
         command += [f"--{name}", str(models / name)]
     command += ["--out", str(outputs.artifact), "--metrics", str(outputs.metrics)]
-    command += ["--reports", str(outputs.reports)]
+    command += ["--reports", str(outputs.reports), *more]
     settings = {"WORLD_MODELS_WORKERS": str(workers), "WORLD_MODELS_TRACKING": "off"}
     subprocess.run(command, check=True, cwd=folder, env=os.environ | settings)
     return outputs
@@ -70,7 +72,8 @@ def test_the_card_says_who_acted_and_what_made_the_agent(made):
     card = open_artifact(made.artifact, "rollouts", "takecover")
     assert card.stage == "collect"
     assert card.parameters == VALUES
-    assert card.lineage.keys() == {"vae", "mdnrnn", "evolve"}
+    assert card.lineage.keys() == {"before.vae", "before.mdnrnn", "before.evolve"}
+    assert card.details["sources"] == [{"policy": "agent", "episodes": 5}]
     assert card.details["policy"] == "agent"
     assert card.details["action_size"] == 1
     assert {card.details[part]["device"] for part in "VM"} == {"cpu"}
@@ -114,6 +117,44 @@ def test_encode_reads_it_like_rollouts(models, made, tmp_path):
         context = Context("takecover", Tracker(), settings, scratch)
         encode.run(EncodeParameters(seed=1, batch_size=64), inputs, outputs, context)
     card = open_artifact(outputs.artifact, "latents", "takecover")
-    assert card.lineage.keys() == {"collect", "vae", "mdnrnn", "evolve"}
+    before = {"before.vae", "before.mdnrnn", "before.evolve"}
+    assert card.lineage.keys() == {"collect", "vae", *before}
     frames = EpisodeReader(made.artifact).frames_total
     assert len(LatentsReader(outputs.artifact).load().mu) == frames == 5 * VALUES["max_steps"]
+
+
+def test_earlier_episodes_come_first_as_they_were(models, made, tmp_path):
+    outputs = collect(models, tmp_path, 1, "--earlier", str(made.artifact), "--offset", "1")
+    both, first = EpisodeReader(outputs.artifact), EpisodeReader(made.artifact)
+    assert len(both) == 10
+    new = episode_seeds("rollouts", VALUES["seed"] + 1, 0, 5).tolist()
+    assert both.index["seed"].tolist() == first.index["seed"].tolist() + new
+    for number in range(5):
+        np.testing.assert_array_equal(both.episode(number).frames, first.episode(number).frames)
+    card = open_artifact(outputs.artifact, "rollouts", "takecover")
+    assert card.details["sources"] == 2 * [{"policy": "agent", "episodes": 5}]
+    assert card.parameters["seed"] == VALUES["seed"] + 1
+    assert card.metrics["episodes"] == 5, "metrics are of the new ones"
+
+
+def test_episodes_that_were_played_before_are_refused(models, made, tmp_path):
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        collect(models, tmp_path, 1, "--earlier", str(made.artifact))
+    assert caught.value.returncode == 2
+    assert not (tmp_path / "data").exists()
+
+
+def test_noise_is_random_spells_and_m_sees_what_was_done(models, made, tmp_path):
+    outputs = collect(models, tmp_path, 1, noise=0.5)
+    noisy, calm = EpisodeReader(outputs.artifact), EpisodeReader(made.artifact)
+    agent, state = Agent.load(models), None
+    episodes = [noisy.episode(i) for i in (3, 4)]
+    others = 0
+    for t in range(20):
+        actions, state = agent.act(np.stack([e.frames[t] for e in episodes]), state)
+        taken = np.stack([e.actions[t] for e in episodes])
+        others += int((actions != taken).sum())
+        if (actions != taken).any():
+            break
+    assert others, "some actions are not C's"
+    assert not np.array_equal(noisy.episode(0).actions, calm.episode(0).actions)

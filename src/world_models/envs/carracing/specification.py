@@ -3,6 +3,7 @@
 import numpy as np
 
 from world_models.envs.actions import Continuous, FloatArray
+from world_models.envs.carracing.looks import looks
 from world_models.envs.specification import Draw, PaperSizes, Specification
 
 _CALM, _BRAKING, _LIGHT = 0.05, 0.1, 0.5
@@ -50,6 +51,7 @@ SPECIFICATION = Specification(
     entry_point="world_models.envs.carracing.simulator:CarRacing",
     renderers=("fast", "genuine"),
     dream_needs=frozenset({"reward"}),
+    looks=looks,
     driver=driver,
     paper_scores={"agent": "906 ± 21"},
     paper_sizes=PaperSizes(z=32, hidden=256, mixtures=5, restart=False, features="zh"),

@@ -2,6 +2,7 @@
 
 from world_models.envs.actions import Thresholds
 from world_models.envs.specification import PaperSizes, Specification
+from world_models.envs.takecover.looks import looks
 
 SPECIFICATION = Specification(
     id="WorldModels/TakeCover-v1",
@@ -14,6 +15,7 @@ SPECIFICATION = Specification(
     entry_point="world_models.envs.takecover.simulator:TakeCover",
     renderers=("fast", "genuine"),
     bias=False,
+    looks=looks,
     dream_needs=frozenset({"end"}),
     paper_scores={"agent": "1092 ± 556", "random": "210 ± 108", "dream": "918 ± 546"},  # τ = 1.15
     paper_sizes=PaperSizes(z=64, hidden=512, mixtures=5, restart=True, features="zch"),
