@@ -198,9 +198,18 @@ def rewrite(text: str) -> str:
 
     def lines(found: re.Match[str]) -> str:
         paths = deps(found["stage"], shared)
+        if "--environment ${item.environment}" in found[1]:  # several cells of one environment
+            names = {"${key}": "${item.environment}", "${item}": "${item.shared}"}
+            paths = sorted(_replaced(path, names) for path in paths)
         return found[1] + "".join(f"{found['indent']}- {path}\n" for path in paths) + found[4]
 
     return block.sub(lines, text)
+
+
+def _replaced(text: str, names: Mapping[str, str]) -> str:
+    for old, new in names.items():
+        text = text.replace(old, new)
+    return text
 
 
 def wanted() -> dict[Path, str]:
