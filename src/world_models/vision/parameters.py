@@ -33,6 +33,10 @@ class VAEParameters(Parameters):
         float,
         Field(ge=0, description="Nats a latent dimension that cost nothing (0.5)."),
     ]
+    sharpness: Annotated[
+        float,
+        Field(ge=0, le=1000, description="Pixels cost e² + sharpness · e⁴ (0, the square alone)."),
+    ]
     steps: Annotated[int, Field(ge=1, description="Gradient steps.")]
     batch_size: Annotated[
         int, Field(ge=1, description="Frames in a batch, over all devices (100).")

@@ -66,11 +66,12 @@ class VisionTraining(Training[Batch]):
     def open_losses(self) -> Iterator[Callable[[Batch], VAELoss]]:
         """V's losses on a batch."""
         assert isinstance(self.network, VAE)
+        p = self._vae
         with formulation.open_training(self.network, self._choice) as model:
 
             def losses(batch: Batch) -> VAELoss:
                 found = model(batch.frames, batch.noise)
-                return vae_loss(as_images(batch.frames), *found, self._vae.kl_tolerance)
+                return vae_loss(as_images(batch.frames), *found, p.kl_tolerance, p.sharpness)
 
             yield losses
 

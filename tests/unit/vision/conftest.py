@@ -39,6 +39,7 @@ def parameters() -> VAEParameters:
         z_size=8,
         channels=(32, 64, 128, 256),
         kl_tolerance=0.5,
+        sharpness=0.0,
         steps=6,
         batch_size=12,
         learning_rate=1e-3,

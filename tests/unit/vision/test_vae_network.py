@@ -94,6 +94,21 @@ def test_loss_equals_torch_distributions(tolerance: float) -> None:
     torch.testing.assert_close(found.kl, kl.mean(), rtol=1e-5, atol=1e-5)
 
 
+def test_sharpness_makes_one_large_error_dearer_than_many_small_ones() -> None:
+    """Both pictures have the squared error 0.64: one pixel by 0.8, or 64 by 0.1."""
+    image, zero = torch.zeros(1, 3, 64, 64), torch.zeros(1, 2)
+    lost, blurred = image.clone(), image.clone()
+    lost[0, 0, 0, 0] = 0.8
+    blurred[0, 0, 0] = 0.1
+    plain, sharp = (
+        [vae_loss(image, x, zero, zero, 0.0, s) for x in (lost, blurred)] for s in (0.0, 10.0)
+    )
+    torch.testing.assert_close(plain[0].total, plain[1].total)
+    torch.testing.assert_close(sharp[0].total, torch.tensor(0.64 + 10 * 0.8**4))
+    torch.testing.assert_close(sharp[1].total, torch.tensor(0.64 + 10 * 64 * 0.1**4))
+    assert sharp[0].reconstruction == plain[0].reconstruction
+
+
 def test_the_tolerance_acts_on_each_sample() -> None:
     image = torch.zeros(2, 3, 64, 64)
     mu = torch.tensor([[0.0, 0.0], [3.0, 0.0]], requires_grad=True)
