@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from world_models.experiment import LaterRound, leaves, merged
+from world_models.experiment import Extended, leaves, merged
 from world_models.schema import read_yaml
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,13 +28,13 @@ def page() -> str:
     """The whole page, a table for each stage."""
     base = read_yaml(ROOT / "params.yaml")
     profiles = {p.stem: merged(base, read_yaml(p)) for p in sorted(ROOT.glob("configs/*.yaml"))}
-    sections = ["\n".join(_section(stage, profiles)) for stage in LaterRound.model_fields]
+    sections = ["\n".join(_section(stage, profiles)) for stage in Extended.model_fields]
     return "\n".join([HEAD, *sections]) + "\n"
 
 
 def _section(stage: str, profiles: dict[str, Any]) -> Iterator[str]:
-    schema = LaterRound.model_json_schema()["$defs"]
-    model = LaterRound.model_fields[stage].annotation
+    schema = Extended.model_json_schema()["$defs"]
+    model = Extended.model_fields[stage].annotation
     assert model is not None
     yield f"## {stage}\n"
     yield f"{(model.__doc__ or '').strip().splitlines()[0]}\n"

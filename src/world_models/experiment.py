@@ -11,12 +11,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import create_model
 from ruamel.yaml import YAML
 
 from world_models.envs import catalogue
 from world_models.envs.parameters import RolloutsParameters
 from world_models.errors import ParameterError, UserError
-from world_models.evaluation.parameters import EvaluateParameters
+from world_models.evaluation.parameters import AssessParameters, EvaluateParameters
 from world_models.evolution.parameters import EvolveParameters
 from world_models.memory.parameters import MDNRNNParameters
 from world_models.reports.parameters import ReportParameters
@@ -41,10 +42,15 @@ class Pipeline(Parameters):
     report: ReportParameters
 
 
-class LaterRound(Pipeline):
-    """A pipeline of an experiment, in which an agent of an earlier round collects episodes."""
+class Extended(Pipeline):
+    """A pipeline of an experiment with all further stages that there are."""
 
     collect: CollectParameters
+    assess: AssessParameters
+
+
+FURTHER = tuple(name for name in Extended.model_fields if name not in Pipeline.model_fields)
+"""Stages that an experiment may have beside the seven."""
 
 
 Experiment = dict[str, Pipeline]
@@ -81,10 +87,13 @@ def _validate(values: Mapping[str, Any], source: str) -> Experiment:
 def _environment(name: str, values: object) -> Pipeline:
     """One environment's parameters, checked against its specification too."""
     cap = catalogue.specification(name).cap
-    later = isinstance(values, Mapping) and "collect" in values
-    pipeline = validate(LaterRound if later else Pipeline, values, name)
-    for stage in ("rollouts", "collect") if later else ("rollouts",):
-        steps = getattr(pipeline, stage).max_steps
+    given = values if isinstance(values, Mapping) else {}
+    further: Any = {
+        stage: (Extended.model_fields[stage].annotation, ...) for stage in FURTHER if stage in given
+    }
+    pipeline = validate(create_model("Pipeline", __base__=Pipeline, **further), values, name)
+    for stage in ("rollouts", "collect", "assess"):
+        steps = getattr(pipeline, stage).max_steps if stage in given else 0
         if steps > cap:
             raise ParameterError(
                 f"{name}.{stage}.max_steps = {steps}: an episode has {cap} steps at most."

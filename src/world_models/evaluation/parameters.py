@@ -1,4 +1,4 @@
-"""The parameters of stage evaluate: ``<environment>.evaluate`` in ``params.yaml``."""
+"""The parameters of stages evaluate and assess, in ``params.yaml``."""
 
 from typing import Annotated, Literal
 
@@ -33,5 +33,23 @@ class EvaluateParameters(Parameters):
     videos: Annotated[
         int,
         Field(ge=1, le=100, description="how many of the agent's episodes are recorded, and shown"),
+    ]
+    seed: Annotated[int, Field(ge=0, lt=2**31, description="fixes the test seeds")]
+
+
+class AssessParameters(Parameters):
+    """How V and M are judged on C's own episodes."""
+
+    episodes: Annotated[int, Field(ge=1, le=10_000, description="C's episodes in the simulator")]
+    max_steps: Annotated[int, Field(ge=1, le=1_000_000, description="steps of an episode at most")]
+    latent: Annotated[
+        Literal["sample", "mean"], Field(description="what C sees of V: a sample of z, or mu")
+    ]
+    renderer: Annotated[Literal["fast", "genuine"], Field(description="the simulator's renderer")]
+    dreams: Annotated[int, Field(ge=1, le=1024, description="C's episodes in M's dream")]
+    tau: Annotated[float, Field(gt=0, le=10, description="temperature of the dream")]
+    frames: Annotated[int, Field(ge=1, description="frames that V's squared error is taken on")]
+    restart_weight: Annotated[
+        float, Field(gt=0, description="as in mdnrnn: the weight that M's training gave to an end")
     ]
     seed: Annotated[int, Field(ge=0, lt=2**31, description="fixes the test seeds")]

@@ -26,7 +26,7 @@ STAGES = {
     "controller": "evolve",
 }
 """Which stage makes each kind in the paper's pipeline; stage collect makes rollouts too."""
-ORDER = ("rollouts", "collect", "vae", "encode", "mdnrnn", "evolve", "evaluate", "report")
+ORDER = ("rollouts", "collect", "vae", "encode", "mdnrnn", "evolve", "evaluate", "assess", "report")
 """The stages of a round."""
 
 
