@@ -34,6 +34,8 @@ class History:
     """For each generation, environment steps of its candidates."""
     validations: dict[tuple[int, int], Validation] = field(default_factory=dict)
     """By the number of generations before it and the number of episodes."""
+    finals: dict[tuple[int, int], Validation] = field(default_factory=dict)
+    """Of finalists, on further episodes; by the same two numbers."""
 
     def __len__(self) -> int:
         """Generations done."""
@@ -41,29 +43,40 @@ class History:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """As named arrays, to store."""
-        keys = sorted(self.validations)
-        validations = [self.validations[key] for key in keys]
-        return {
+        played = {"validation": self.validations, "final": self.finals}
+        arrays: dict[str, NDArray[Any]] = {
             "fitness": np.array(self.fitness, np.float64),
             "steps": np.array(self.steps, np.int64),
-            "validated": np.array(keys, np.int64).reshape(-1, 2),
-            "validation_returns": np.concatenate([v.returns for v in validations] or [np.empty(0)]),
-            "validation_steps": np.array([v.steps for v in validations], np.int64),
         }
+        for name, values in played.items():
+            arrays |= {f"{name}_{key}": array for key, array in _arrays(values).items()}
+        return arrays
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, NDArray[Any]]) -> Self:
         """The history that gave these :meth:`arrays`."""
-        keys = [(int(number), int(episodes)) for number, episodes in arrays["validated"]]
-        ends = np.cumsum([episodes for _, episodes in keys], dtype=np.int64)
-        returns = np.split(arrays["validation_returns"], ends[:-1])
-        validations = map(Validation, returns, arrays["validation_steps"].tolist())
-        # Without any validation, split gives one empty part all the same: strict would fail.
-        return cls(
-            list(arrays["fitness"]),
-            arrays["steps"].tolist(),
-            dict(zip(keys, validations, strict=False)),
-        )
+        played = (_validations(arrays, name) for name in ("validation", "final"))
+        return cls(list(arrays["fitness"]), arrays["steps"].tolist(), *played)
+
+
+def _arrays(played: Mapping[tuple[int, int], Validation]) -> dict[str, NDArray[Any]]:
+    keys = sorted(played)
+    return {
+        "of": np.array(keys, np.int64).reshape(-1, 2),
+        "returns": np.concatenate([played[key].returns for key in keys] or [np.empty(0)]),
+        "steps": np.array([played[key].steps for key in keys], np.int64),
+    }
+
+
+def _validations(
+    arrays: Mapping[str, NDArray[Any]], name: str
+) -> dict[tuple[int, int], Validation]:
+    keys = [(int(number), int(episodes)) for number, episodes in arrays[f"{name}_of"]]
+    ends = np.cumsum([episodes for _, episodes in keys], dtype=np.int64)
+    returns = np.split(arrays[f"{name}_returns"], ends[:-1])
+    # Without any, split gives one empty part all the same: strict would fail.
+    steps = arrays[f"{name}_steps"].tolist()
+    return dict(zip(keys, map(Validation, returns, steps), strict=False))
 
 
 class Generation(NamedTuple):
@@ -79,7 +92,7 @@ class Generation(NamedTuple):
     """Those played along with it, by the number of generations before: that of the mean which its
     candidates were sampled around, and in the last generation also that of the last mean."""
     steps: int
-    """Environment steps of candidates and validations together."""
+    """Environment steps of candidates, validations and finalists together."""
     new: bool
     """Whether anything was played for it now; if not, all of it stood in the history."""
 

@@ -47,24 +47,37 @@ class Evaluate(Protocol):
             mean: float64 (P,), if it is to be validated.
         """
 
+    def play_on(self, mean: FloatArray, episodes: int) -> tuple[FloatArray, int]:
+        """Play further validation episodes, which :meth:`__call__` never plays.
+
+        Args:
+            mean: float64 (P,).
+            episodes: how many.
+
+        Returns:
+            Their returns, float64 (episodes,), and the environment steps that they took.
+        """
+
 
 @dataclass(frozen=True)
 class Best:
-    """The mean that did best in validation."""
+    """The mean that did best: in validation, or among the finalists on their further episodes."""
 
     theta: FloatArray
     """float64 (P,)."""
     generation: int
     """The number of generations before it."""
     validation: FloatArray
-    """Its returns on the validation episodes."""
+    """Its returns on the episodes that it was chosen by."""
 
 
 class Evolution:
     """A run of an optimiser: :meth:`generations` steps it, :attr:`best` is its result.
 
     A mean is validated after every ``validate_every`` generations and after the last one. The
-    first is played along with the next generation's candidates, which do not depend on it.
+    first is played along with the next generation's candidates, which do not depend on it. A few
+    validation episodes choose by chance, too. So at the end the best means play further episodes,
+    and these alone choose among them.
 
     Attributes:
         best: the result; None before the first validation.
@@ -79,6 +92,8 @@ class Evolution:
         generations: int,
         validate_every: int,
         validation_episodes: int,
+        finalists: int = 1,
+        final_episodes: int = 0,
     ) -> None:
         """Prepare a run.
 
@@ -88,12 +103,17 @@ class Evolution:
             generations: how many in all, ≥ 1.
             validate_every: generations between two validations.
             validation_episodes: how many each validation has.
+            finalists: how many of the best means play on at the end.
+            final_episodes: how many further episodes each of them plays; 0 for none.
         """
         self.best: Best | None = None
         self.done: list[Generation] = []
         self._optimiser, self._history = optimiser, history
         self._generations, self._every = generations, validate_every
-        self._episodes = validation_episodes
+        self._episodes, self._finalists = validation_episodes, finalists
+        self._final_episodes = final_episodes
+        self._validated: dict[int, FloatArray] = {}
+        self._final_steps = 0
 
     def generations(self, evaluate: Evaluate) -> Iterator[Generation]:
         """Run, playing only what the history lacks.
@@ -114,6 +134,7 @@ class Evolution:
         if number + 1 == self._generations:  # no generation follows to play this along with
             new |= self._play(evaluate, number + 1, candidates[:0], self._optimiser.mean)
             validated.append(number + 1)
+            new |= self._choose(evaluate)
         self.done.append(self._generation(number, validated, new=new))
         return self.done[-1]
 
@@ -136,8 +157,26 @@ class Evolution:
             self._consider(number, mean)
         return play
 
+    def _choose(self, evaluate: Evaluate) -> bool:
+        """Let the finalists play on, and choose among them; say if anything was played."""
+        episodes, history, new = self._final_episodes, self._history, False
+        if not episodes:
+            return False
+        scores = {n: history.validations[n, self._episodes].returns.mean() for n in self._validated}
+        finalists = sorted(scores, key=lambda n: (-scores[n], n))[: self._finalists]
+        for number in finalists:
+            if (number, episodes) not in history.finals:
+                played = evaluate.play_on(self._validated[number], episodes)
+                history.finals[number, episodes] = Validation(*played)
+                new = True
+        self._final_steps = sum(history.finals[n, episodes].steps for n in finalists)
+        best = max(finalists, key=lambda n: history.finals[n, episodes].returns.mean())
+        self.best = Best(self._validated[best], best, history.finals[best, episodes].returns)
+        return new
+
     def _consider(self, number: int, mean: FloatArray) -> None:
         """Keep the mean if it did better in validation than all before."""
+        self._validated[number] = mean
         returns = self._history.validations[number, self._episodes].returns
         if self.best is None or returns.mean() > self.best.validation.mean():
             self.best = Best(mean, number, returns)
@@ -150,6 +189,8 @@ class Evolution:
             fitness=history.fitness[number],
             sigma=self._optimiser.sigma,
             validations=validations,
-            steps=history.steps[number] + sum(v.steps for v in validations.values()),
+            steps=history.steps[number]
+            + sum(v.steps for v in validations.values())
+            + self._final_steps,
             new=new,
         )

@@ -96,6 +96,17 @@ class EvolveParameters(Parameters):
     validation_episodes: Annotated[
         int, Field(ge=1, le=4096, description="fixed episodes that each validation plays in full")
     ]
+    finalists: Annotated[
+        int, Field(ge=1, le=64, description="best validated means, which play on at the end")
+    ]
+    final_episodes: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=4096,
+            description="new episodes that choose among them; 0: validation alone chooses",
+        ),
+    ]
     seed: Annotated[int, Field(ge=0, lt=2**31, description="of candidates, and of all episodes")]
 
     @model_validator(mode="after")

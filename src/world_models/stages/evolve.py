@@ -82,6 +82,8 @@ def _evolution(
         generations=parameters.generations,
         validate_every=parameters.validate_every,
         validation_episodes=parameters.validation_episodes,
+        finalists=parameters.finalists,
+        final_episodes=parameters.final_episodes,
     )
 
 
@@ -192,7 +194,10 @@ STAGE = Stage(
     optional={"start": "controller"},
     run=run,
     keeps=(HISTORY,),
-    resume_ignores=("generations", "validate_every", "validation_episodes"),
+    resume_ignores=(
+        *("generations", "validate_every", "validation_episodes"),
+        *("finalists", "final_episodes"),
+    ),
 )
 
 if __name__ == "__main__":

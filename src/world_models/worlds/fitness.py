@@ -14,6 +14,8 @@ from world_models.worlds.arena import ArenaPlan, Bout
 from world_models.worlds.episodes import Outcomes
 
 FloatArray = NDArray[np.float64]
+FURTHER = 100_000
+"""Number of the first validation episode that only finalists play."""
 
 
 class Scores(NamedTuple):
@@ -72,7 +74,8 @@ class Fitness:
             mean: float64 (P,), if it is to be validated.
         """
         # Validations first: they play in full, and the shorter bouts then fill the gaps.
-        validations = [] if mean is None else list(self._validations(mean))
+        count = self._rules.validation_episodes
+        validations = [] if mean is None else list(self._validations(mean, 0, count))
         bouts = validations + list(self._bouts(number, candidates))
         outcomes = dict(self._engine.run(self._task, bouts))
         done = [outcomes[index] for index in range(len(bouts))]
@@ -84,9 +87,24 @@ class Fitness:
             validation_steps=_steps(validated),
         )
 
-    def _validations(self, mean: FloatArray) -> Iterator[Bout]:
+    def play_on(self, mean: FloatArray, episodes: int) -> tuple[FloatArray, int]:
+        """Play further validation episodes.
+
+        Args:
+            mean: float64 (P,).
+            episodes: how many.
+
+        Returns:
+            Their returns, float64 (episodes,), and the environment steps that they took.
+        """
+        bouts = list(self._validations(mean, FURTHER, episodes))
+        outcomes = dict(self._engine.run(self._task, bouts))
+        done = [outcomes[index] for index in range(len(bouts))]
+        return _returns(done), _steps(done)
+
+    def _validations(self, mean: FloatArray, first: int, count: int) -> Iterator[Bout]:
         rules = self._rules
-        seeds = episode_seeds("validation", rules.seed, 0, rules.validation_episodes)
+        seeds = episode_seeds("validation", rules.seed, first, count)
         for start in range(0, len(seeds), rules.batch):
             yield Bout(_single(mean[None]), seeds[start : start + rules.batch])
 

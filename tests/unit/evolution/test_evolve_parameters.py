@@ -23,6 +23,8 @@ REALITY = {
     "batch": 16,
     "validate_every": 2,
     "validation_episodes": 8,
+    "finalists": 1,
+    "final_episodes": 0,
     "seed": 1,
 }
 DREAM = {**REALITY, "world": "dream", "renderer": None, "latent": None, "tau": 1.15}

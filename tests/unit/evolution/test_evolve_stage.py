@@ -42,6 +42,8 @@ PARAMETERS = EvolveParameters(
     batch=4,
     validate_every=2,
     validation_episodes=6,
+    finalists=2,
+    final_episodes=5,
     seed=3,
 )
 
@@ -147,7 +149,8 @@ def test_writes_the_validated_mean_its_history_and_its_metrics(straight):
     assert table["generation"].tolist() == [1, 2, 3, 4, 5]
     validated = table["validation"].dropna()
     assert validated.index.tolist() == [1, 3, 4]
-    assert metrics["validation"] == pytest.approx(validated.max())
+    assert metrics["validation"] != pytest.approx(validated.max()), "the finalists played on"
+    assert metrics["validation_episodes"] == 5
     assert metrics["steps"] == table["steps"].iloc[-1]
     controller = Controller.load(straight / "controller", "takecover")
     assert controller.theta.shape == (Z + 8 + 8,)
@@ -181,7 +184,9 @@ def test_more_generations_go_on_to_the_bytes_of_one_long_run(models, straight, u
     assert digests(tmp_path) == digests(straight)
 
 
-@pytest.mark.parametrize("change", [{"validate_every": 3}, {"validation_episodes": 4}])
+@pytest.mark.parametrize(
+    "change", [{"validate_every": 3}, {"validation_episodes": 4}, {"final_episodes": 4}]
+)
 def test_other_validations_play_no_training_episode_again(models, units, tmp_path, change):
     run(models, tmp_path / "changed")
     units.clear()

@@ -25,7 +25,7 @@ class Noisy:
     """
 
     def __init__(self, episodes=2):
-        self.means, self.played, self.episodes = {}, [], episodes
+        self.means, self.played, self.episodes, self.finals = {}, [], episodes, []
 
     def __call__(self, number, candidates, mean):
         if len(candidates):
@@ -38,8 +38,13 @@ class Noisy:
         returns = -((mean - OPTIMUM) ** 2).sum() + np.linspace(-0.1, 0.1, self.episodes)
         return Scores(fitness, 10 * len(candidates), returns, 7)
 
+    def play_on(self, mean, episodes):
+        """The further episodes like means that others do not: the second coordinate alone."""
+        self.finals.append(mean)
+        return np.full(episodes, mean[1]), 5 * episodes
 
-def begin(history=None, generations=11, validate_every=3, episodes=2):
+
+def begin(history=None, generations=11, validate_every=3, episodes=2, **finals):
     optimiser = CMAES(np.zeros(4), sigma=0.5, population=6, variant="separable", seed=1)
     return Evolution(
         optimiser,
@@ -47,6 +52,7 @@ def begin(history=None, generations=11, validate_every=3, episodes=2):
         generations=generations,
         validate_every=validate_every,
         validation_episodes=episodes,
+        **finals,
     )
 
 
@@ -170,3 +176,30 @@ def test_the_table_has_a_row_for_each_generation():
     validated = rows[rows["validation"].notna()]
     assert validated["generation"].tolist() == [3, 6, 9, 11]
     assert rows["mean"].iloc[-1] > rows["mean"].iloc[0]
+
+
+def test_finalists_are_chosen_among_by_further_episodes_alone():
+    history, fitness = History(), Noisy()
+    evolution = run(begin(history, finalists=3, final_episodes=4), fitness)
+    scores = {number: v.returns.mean() for (number, _), v in history.validations.items()}
+    finalists = sorted(scores, key=scores.get)[-3:]
+    best = max(finalists, key=lambda number: fitness.means[number][1])
+    assert best != max(scores, key=scores.get), "validation would have chosen another"
+    assert evolution.best.generation == best
+    np.testing.assert_array_equal(evolution.best.theta, fitness.means[best])
+    np.testing.assert_array_equal(evolution.best.validation, np.full(4, fitness.means[best][1]))
+    assert len(fitness.finals) == 3
+    assert evolution.done[-1].steps == 67 + 3 * 20
+
+
+def test_finalists_that_have_played_do_not_play_again():
+    history = History()
+    straight = run(begin(history, finalists=3, final_episodes=4), Noisy())
+    again = Noisy()
+    resumed = run(begin(stored(history), finalists=3, final_episodes=4), again)
+    assert not again.finals
+    assert not again.played
+    same(resumed, straight)
+    more = Noisy()
+    run(begin(stored(history), finalists=4, final_episodes=4), more)
+    assert len(more.finals) == 1
