@@ -97,8 +97,12 @@ def _profile(p: argparse.ArgumentParser) -> None:
 
 
 def _results(p: argparse.ArgumentParser) -> None:
-    p.description = "Prints the table of scores as Markdown, from metrics/ENV/evaluate.json."
-    p.epilog = "example: world-models results --write README.md"
+    p.description = (
+        "Prints the table of scores as Markdown, from metrics/ENV/evaluate.json, or that of an "
+        "experiment under experiments/, from its metrics."
+    )
+    p.epilog = "examples: world-models results --write README.md; world-models results rounds"
+    p.add_argument("experiment", nargs="?", metavar="EXPERIMENT", help="such as rounds")
     p.add_argument("--metrics", type=Path, default=Path("metrics"), metavar="FOLDER")
     p.add_argument("--write", type=Path, metavar="FILE", help="replace the table in this file")
 

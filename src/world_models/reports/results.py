@@ -1,4 +1,4 @@
-"""The README's table of scores, from the metrics that ``evaluate`` wrote."""
+"""Tables of scores, from the metrics that stages wrote."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -26,11 +26,52 @@ def table(metrics: Path) -> str:
     return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
 
 
-def _rows(metrics: Path, environment: str) -> Iterator[dict[str, str]]:
-    path = metrics / environment / "evaluate.json"
+def cells(metrics: Path) -> str:
+    """The table of an experiment in Markdown: a row for each of its cells, "" if there is none.
+
+    A cell is a run of the pipeline under other settings, such as a round.
+
+    Args:
+        metrics: the folder that holds ``<cell>/<stage>.json``.
+    """
+    folders = sorted(path.parent for path in metrics.glob("*/evaluate.json"))
+    rows = [_cell(folder) for folder in folders]
+    if not rows:
+        return ""
+    return pd.DataFrame(rows).fillna("–").to_markdown(index=False, disable_numparse=True)
+
+
+def _cell(folder: Path) -> dict[str, str]:
+    agent = _read(folder / "evaluate.json")["agent"]
+    new = _read(folder / "collect.json") or _read(folder / "rollouts.json")
+    known = _read(folder / "assess.json")
+    said = {
+        "new frames": (new.get("frames"), ",.0f"),
+        "V: squared error": (known.get("reconstruction"), ".1f"),
+        "M: NLL": (known.get("nll"), ".3f"),
+        "M: recall of ends": (known.get("end_recall"), ".2f"),
+        "life": (known.get("life"), ".0f"),
+        "dreamed life": (known.get("dreamed_life"), ".0f"),
+    }
+    row = {
+        "cell": folder.name,
+        "mean ± SE": f"{agent['mean']:.0f} ± {agent['se']:.0f}",
+        "SD": f"{agent['sd']:.0f}",
+        "n": f"{agent['n']}",
+    }
+    return row | {name: format(x, form) for name, (x, form) in said.items() if x is not None}
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    """A stage's metrics; empty if it has none."""
     if not path.exists():
-        return
-    scores: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return {}
+    found: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def _rows(metrics: Path, environment: str) -> Iterator[dict[str, str]]:
+    scores = _read(metrics / environment / "evaluate.json")
     about = catalogue.specification(environment)
     for policy, name in POLICIES.items():
         if policy in scores:
