@@ -34,6 +34,8 @@ def run(command: list[str], folder: Path) -> None:
     hidden = ("DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME", "MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID")
     environment = {k: v for k, v in os.environ.items() if k not in hidden}
     environment["PYTHONPATH"] = "src"
+    # Stages run as `python -m …`: this environment's own python has to come first.
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     done = subprocess.run(command, cwd=folder, env=environment, check=False)
     if done.returncode:
         sys.exit(done.returncode)

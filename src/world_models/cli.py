@@ -4,6 +4,7 @@ Only the chosen command's module is loaded, so that ``--help`` answers at once.
 """
 
 import argparse
+import math
 import os
 import sys
 from importlib import import_module
@@ -115,7 +116,7 @@ def _scratch(p: argparse.ArgumentParser) -> None:
     p.epilog = "example: world-models scratch --older-than 7"
     which = p.add_mutually_exclusive_group()
     which.add_argument("--remove", metavar="NAME", help="remove this one")
-    which.add_argument("--older-than", type=float, metavar="DAYS", help="remove what is older")
+    which.add_argument("--older-than", type=_days, metavar="DAYS", help="remove what is older")
 
 
 def _doctor(p: argparse.ArgumentParser) -> None:
@@ -138,6 +139,13 @@ def _seed(text: str) -> int:
     value = int(text)
     if not 0 <= value < 2**31:
         raise argparse.ArgumentTypeError(f"{value} is not in 0 … 2147483647")
+    return value
+
+
+def _days(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{value} is no number of days from 0")
     return value
 
 

@@ -136,7 +136,14 @@ def apply_profile(name: str, params: Path, profiles: Path) -> list[str]:
         known = ", ".join(sorted(p.stem for p in profiles.glob("*.yaml")))
         raise ParameterError(f"There is no profile {name!r} in {profiles}. Known: {known}.")
     overlay = read_yaml(path)
-    _validate(merged(read_yaml(params), overlay), f"{params} with {path}")
+    base = read_yaml(params)
+    for environment in overlay:
+        if environment not in base:
+            raise ParameterError(
+                f"{path} sets {environment}, which {params} does not have: it has "
+                f"{', '.join(base)}. Name another --params."
+            )
+    _validate(merged(base, overlay), f"{params} with {path}")
     yaml = _round_trip()
     document = yaml.load(params.read_text(encoding="utf-8"))
     changes = list(_overwrite(document, overlay))
@@ -179,7 +186,8 @@ def main() -> None:
     try:
         check(arguments.params, arguments.params.parent / "configs")
     except UserError as error:
-        sys.exit(f"{error}")
+        sys.stderr.write(f"{error}\n")
+        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -156,6 +156,52 @@ def test_results_prints_a_table(tmp_path, capsys):
     assert cells[1:6] == ["trained agent", "512 ± 30", "300", "100", "512"]
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"agent": {}}',
+        "not JSON",
+        "null",
+        "[1]",
+        '{"agent": {"mean": "x", "se": 1, "sd": 1, "n": 1}}',
+    ],
+)
+def test_damaged_metrics_are_one_line_and_the_document_stays(tmp_path, capsys, content):
+    (tmp_path / "takecover").mkdir()
+    (tmp_path / "takecover" / "evaluate.json").write_text(content)
+    document = tmp_path / "page.md"
+    document.write_text("<!-- results -->\nold\n<!-- end of results -->\n")
+    for options in ([], ["--write", str(document)]):
+        assert _run("results", "--metrics", str(tmp_path), *options) == 2
+        assert "evaluate.json holds no scores" in capsys.readouterr().err
+    assert "old" in document.read_text()
+
+
+def test_no_metrics_leave_the_document_as_it_was(tmp_path, capsys):
+    document = tmp_path / "page.md"
+    document.write_text("<!-- results -->\nold\n<!-- end of results -->\n")
+    assert _run("results", "--metrics", str(tmp_path / "no"), "--write", str(document)) == 2
+    assert "evaluate something first" in capsys.readouterr().err
+    assert "old" in document.read_text()
+
+
+@pytest.mark.parametrize("days", ["-1", "nan", "inf", "x"])
+def test_state_is_removed_by_a_number_of_days_alone(days, capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main(["scratch", "--older-than", days])
+    assert end.value.code == 2
+    assert "--older-than" in capsys.readouterr().err
+
+
+def test_a_profile_of_another_environment_is_refused(tmp_path, capsys):
+    (tmp_path / "odd.yaml").write_text("healthgathering: {vae: {steps: 1}}\n")
+    params = tmp_path / "params.yaml"
+    params.write_text((Path(__file__).resolve().parents[2] / "params.yaml").read_text())
+    options = ["--params", str(params), "--profiles", str(tmp_path)]
+    assert _run("profile", "odd", *options) == 2
+    assert "sets healthgathering" in capsys.readouterr().err
+
+
 def test_profile_is_merged_and_told(tmp_path, capsys):
     root = Path(__file__).resolve().parents[2]
     shutil.copytree(root / "configs", tmp_path / "configs")

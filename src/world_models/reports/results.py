@@ -2,46 +2,62 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from world_models.envs import catalogue
-from world_models.errors import UserError
+from world_models.errors import InputError, UserError
+from world_models.storage import atomic
 
 BEGIN, END = "<!-- results -->", "<!-- end of results -->"
 POLICIES = {"agent": "trained agent", "random": "random policy", "dream": "agent, in the dream"}
 
 
 def table(metrics: Path) -> str:
-    """The table in Markdown, "" if nothing has been evaluated.
+    """The table in Markdown.
 
     Args:
         metrics: the folder that holds ``<environment>/evaluate.json``.
+
+    Raises:
+        UserError: nothing has been evaluated, or a file is damaged.
     """
     rows = [row for environment in catalogue.names() for row in _rows(metrics, environment)]
     if not rows:
-        return ""
+        raise UserError(
+            f"{metrics} holds no <environment>/evaluate.json: evaluate something first "
+            "(dvc repro evaluate), or name another folder with --metrics."
+        )
     return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
 
 
 def cells(metrics: Path) -> str:
-    """The table of an experiment in Markdown: a row for each of its cells, "" if there is none.
+    """The table of an experiment in Markdown: a row for each of its cells.
 
     A cell is a run of the pipeline under other settings, such as a round.
 
     Args:
         metrics: the folder that holds ``<cell>/<stage>.json``.
+
+    Raises:
+        UserError: nothing has been evaluated, or a file is damaged.
     """
     folders = sorted(path.parent for path in metrics.glob("*/evaluate.json"))
+    if not folders:
+        raise UserError(f"{metrics} holds no <cell>/evaluate.json: run the experiment first.")
     rows = [_cell(folder) for folder in folders]
-    if not rows:
-        return ""
     return pd.DataFrame(rows).fillna("–").to_markdown(index=False, disable_numparse=True)
 
 
 def _cell(folder: Path) -> dict[str, str]:
+    with _readable(folder / "evaluate.json", f"evaluate@{folder.name}"):
+        return _cell_row(folder)
+
+
+def _cell_row(folder: Path) -> dict[str, str]:
     agent = _read(folder / "evaluate.json")["agent"]
     new = _read(folder / "collect.json") or _read(folder / "rollouts.json")
     known = _read(folder / "assess.json")
@@ -66,26 +82,42 @@ def _read(path: Path) -> Mapping[str, Any]:
     """A stage's metrics; empty if it has none."""
     if not path.exists():
         return {}
-    found: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    found: Mapping[str, Any] = dict(json.loads(path.read_text(encoding="utf-8")))
     return found
 
 
 def _rows(metrics: Path, environment: str) -> Iterator[dict[str, str]]:
-    scores = _read(metrics / environment / "evaluate.json")
+    path = metrics / environment / "evaluate.json"
+    with _readable(path, f"evaluate@{environment}"):
+        scores = _read(path)
+        rows = [_row(environment, name, scores[name]) for name in POLICIES if name in scores]
+    yield from rows
+
+
+@contextmanager
+def _readable(path: Path, stage: str) -> Iterator[None]:
+    """Turn a fault in a metrics file into one line."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} holds no scores ({type(error).__name__}: {error}). Write it again with "
+            f"`dvc repro --force {stage}`."
+        ) from error
+
+
+def _row(environment: str, policy: str, score: Mapping[str, Any]) -> dict[str, str]:
     about = catalogue.specification(environment)
-    for policy, name in POLICIES.items():
-        if policy in scores:
-            score = scores[policy]
-            yield {
-                "environment": about.title,
-                "policy": name,
-                "mean ± SE": f"{score['mean']:.0f} ± {score['se']:.0f}",
-                "SD": f"{score['sd']:.0f}",
-                "n": f"{score['n']}",
-                "steps": f"{score['length']:.0f}",
-                "the paper (± SD)": about.paper_scores.get(policy, "–"),
-                "command": f"`dvc repro evaluate@{environment}`",
-            }
+    return {
+        "environment": about.title,
+        "policy": POLICIES[policy],
+        "mean ± SE": f"{score['mean']:.0f} ± {score['se']:.0f}",
+        "SD": f"{score['sd']:.0f}",
+        "n": f"{score['n']}",
+        "steps": f"{score['length']:.0f}",
+        "the paper (± SD)": about.paper_scores.get(policy, "–"),
+        "command": f"`dvc repro evaluate@{environment}`",
+    }
 
 
 def block(text: str) -> str:
@@ -105,9 +137,12 @@ def write(document: Path, content: str) -> None:
     """Replace what stands between the markers.
 
     Raises:
-        UserError: the markers are missing.
+        UserError: the markers are missing, or the document cannot be read or written.
     """
-    text = document.read_text(encoding="utf-8")
+    try:
+        text = document.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{document} cannot be read: {error}.") from error
     block(text)
     before, after = text.split(BEGIN)[0], text.split(END)[1]
-    document.write_text(f"{before}{BEGIN}\n{content}\n{END}{after}", encoding="utf-8")
+    atomic.write(document, f"{before}{BEGIN}\n{content}\n{END}{after}".encode())

@@ -2,6 +2,9 @@
 
 import json
 
+import pytest
+
+from world_models.errors import UserError
 from world_models.reports.results import cells
 
 
@@ -36,4 +39,5 @@ def test_an_experiment_has_a_row_for_each_cell(tmp_path):
 
 
 def test_without_metrics_there_is_no_table(tmp_path):
-    assert cells(tmp_path) == ""
+    with pytest.raises(UserError, match="run the experiment first"):
+        cells(tmp_path)
