@@ -55,6 +55,26 @@ def test_passes_gymnasium_s_checker(checkpoint):
     check_env(env.unwrapped, skip_render_check=True)
 
 
+def test_what_is_no_action_is_refused_and_the_dream_goes_on(checkpoint):
+    """A batch of another width would be read, and written, beyond its end."""
+    env = gymnasium.make(ID, checkpoint=checkpoint[0], disable_env_checker=True).unwrapped
+    env.reset(seed=1)
+    size = env.action_space.shape[0]
+    for wrong in (np.full(size, np.nan), np.zeros(size + 1), np.zeros(0), np.zeros((1, size)), "x"):
+        with pytest.raises(gymnasium.error.InvalidAction):
+            env.step(wrong)
+    assert np.isfinite(env.step(np.zeros(size))[0]).all()
+    vector = gymnasium.make_vec(ID, num_envs=4, checkpoint=checkpoint[0])
+    vector.reset(seed=1)
+    for shape in ((4, size + 3), (500, size), (4,), (size, 4), (3, size)):
+        if shape != (4, size):
+            with pytest.raises(gymnasium.error.InvalidAction):
+                vector.step(np.zeros(shape, np.float32))
+    with pytest.raises(gymnasium.error.InvalidAction):
+        vector.step(np.full((4, size), np.nan, np.float32))
+    assert np.isfinite(vector.step(np.zeros((4, size)))[0]).all()
+
+
 def test_single_environment_has_the_real_one_s_spaces(checkpoint):
     folder, environment = checkpoint
     env = gymnasium.make(ID, checkpoint=folder, tau=1.15)

@@ -17,7 +17,8 @@ from gymnasium.vector import AutoresetMode
 from world_models.envs import catalogue
 from world_models.envs.vector import Lockstep
 
-IDS = [catalogue.specification(name).id for name in catalogue.names()]
+NAMES = {catalogue.specification(name).id: name for name in catalogue.names()}
+IDS = list(NAMES)
 STEPS = 60
 
 
@@ -32,6 +33,37 @@ def test_passes_gymnasium_s_checker(id_):
     check_env(env.unwrapped)
     assert env.observation_space == gymnasium.spaces.Box(0, 255, (64, 64, 3), np.uint8)
     assert env.spec.max_episode_steps is None, "they truncate themselves"
+    env.close()
+
+
+def not_actions(size):
+    """What is no action of ``size`` numbers."""
+    return [
+        np.full(size, np.nan),
+        np.full(size, np.inf, np.float32),
+        np.zeros(size + 1, np.float32),
+        np.zeros(0, np.float32),
+        np.zeros((size, 1), np.float32),
+        "left",
+        None,
+    ]
+
+
+@pytest.mark.parametrize("id_", IDS)
+@pytest.mark.parametrize("renderer", ["fast", "genuine"])
+def test_what_is_no_action_is_refused_and_the_episode_goes_on(id_, renderer):
+    if renderer not in catalogue.specification(NAMES[id_]).renderers:
+        pytest.skip("it has one renderer")
+    env = gymnasium.make(id_, renderer=renderer, disable_env_checker=True).unwrapped
+    env.reset(seed=1)
+    for wrong in not_actions(env.action_space.shape[0]):
+        with pytest.raises(gymnasium.error.InvalidAction, match="action"):
+            env.step(wrong)
+    middle = ((env.action_space.low + env.action_space.high) / 2).tolist()
+    frame, reward, terminated, _, _ = env.step(middle)  # a list will do
+    assert env.observation_space.contains(frame)
+    assert np.isfinite(reward)
+    assert not terminated
     env.close()
 
 

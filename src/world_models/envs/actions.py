@@ -5,13 +5,37 @@ simulators take, what data sets hold and what M sees. Each kind says how C's out
 vector (``squash``) and what it means to an environment with numbered actions (``native``).
 """
 
+import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+from gymnasium.error import InvalidAction
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float32]
+
+
+def checked(action: Any, *shape: int) -> FloatArray:
+    """The action, or a batch of them, as float32 of this shape.
+
+    An action that is not a number must not reach a game: CarRacing would count a car that is
+    nowhere as one that has finished its lap.
+
+    Raises:
+        gymnasium.error.InvalidAction: it has another shape, or holds NaN or infinity.
+    """
+    try:
+        vector = np.asarray(action, np.float32)
+    except (TypeError, ValueError) as error:
+        raise InvalidAction(f"{action!r} is no action: {error}.") from error
+    # Of a few numbers Python's sum is four times as fast as numpy's, once for each step of a game.
+    total = sum(vector.tolist()) if vector.ndim == 1 else vector.sum()
+    if vector.shape != shape or not math.isfinite(total):
+        raise InvalidAction(
+            f"The action {action!r} is none of this environment: it takes {shape} finite numbers."
+        )
+    return vector
 
 
 class Actions(Protocol):

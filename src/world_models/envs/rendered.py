@@ -8,7 +8,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from world_models.envs import catalogue
-from world_models.envs.actions import Argmax, Thresholds
+from world_models.envs.actions import Argmax, Thresholds, checked
 from world_models.envs.frames import PARTS, SIZE
 from world_models.envs.shrinker import Shrinker
 from world_models.envs.specification import Specification
@@ -58,8 +58,12 @@ class Rendered(gymnasium.Env[Frame, NDArray[np.float32]]):
         return self._look(), info
 
     def step(self, action: NDArray[np.float32]) -> tuple[Frame, float, bool, bool, dict[str, Any]]:
-        """Act once."""
-        native = self._about.native(action)
+        """Act once.
+
+        Raises:
+            gymnasium.error.InvalidAction: the action has another shape, or is not finite.
+        """
+        native = self._about.native(checked(action, self._about.actions.size))
         _, reward, terminated, truncated, info = self._inner.step(native)
         return self._look(), float(reward), bool(terminated), bool(truncated), info
 

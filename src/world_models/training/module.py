@@ -1,5 +1,6 @@
 """Gradient steps, validation, progress: what the trainings of V and M share, for Lightning."""
 
+import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
+from world_models.errors import UserError
 from world_models.progress import Advance, progress
 
 Row = dict[str, float]
@@ -131,7 +133,11 @@ class Training(pl.LightningModule, Generic[B]):
         self._rows += rows
 
     def on_validation_epoch_end(self) -> None:
-        """Add a row to the history."""
+        """Add a row to the history.
+
+        Raises:
+            UserError: a loss is not finite any more.
+        """
         step = self.trainer.global_step
         training = self._since / (step - int(self.history[-1]["step"] if self.history else 0))
         curves = {"learning_rate": self.plan.learning_rate(step - 1)}
@@ -139,6 +145,12 @@ class Training(pl.LightningModule, Generic[B]):
         for name, losses in found.items():
             named = zip(self.parts, losses.tolist(), strict=True)
             curves |= {f"{name}_{part}": loss for part, loss in named}
+        if not math.isfinite(sum(curves.values())):
+            raise UserError(
+                f"The training of {self.name} diverged before step {step}: a loss is infinite or "
+                f"no number. Lower {self.name}.learning_rate or {self.name}.gradient_clip, and run "
+                "again: it begins anew."
+            )
         self.history.append({"step": step, **curves})
         self._reset()
         if self.logger is not None:

@@ -15,6 +15,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from world_models.envs import catalogue
+from world_models.envs.actions import checked
 from world_models.errors import ParameterError
 from world_models.memory.model import Memory
 from world_models.seeding import stream
@@ -137,8 +138,13 @@ class DreamEnv(gymnasium.Env[Observation, Observation]):
         return self._observation[0], {}
 
     def step(self, action: Observation) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        """Act once."""
-        step = self._setting.dream.step(np.asarray(action, np.float32)[None])
+        """Act once.
+
+        Raises:
+            gymnasium.error.InvalidAction: the action has another shape, or is not finite.
+        """
+        vector = checked(action, self._setting.memory.action_size)
+        step = self._setting.dream.step(vector[None])
         self._observation = step.features
         reward, ended, capped = step.rewards[0], step.terminated[0], step.truncated[0]
         return self._observation[0], float(reward), bool(ended), bool(capped), {}
@@ -216,9 +222,13 @@ class DreamVectorEnv(VectorEnv[Observation, Observation, NDArray[Any]]):
     def step(
         self, actions: Observation
     ) -> tuple[Observation, NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
-        """Act in all dreams."""
+        """Act in all dreams.
+
+        Raises:
+            gymnasium.error.InvalidAction: the actions have another shape, or are not finite.
+        """
         dream, fresh = self._setting.dream, self._done.copy()
-        step = dream.step(np.asarray(actions, np.float32))
+        step = dream.step(checked(actions, self.num_envs, dream.action_size))
         self._observations = step.features
         self._done = step.terminated | step.truncated
         infos: dict[str, Any] = {}

@@ -68,9 +68,9 @@ def steps(seed=0, episodes=6, length=30):
 
 def run(folder, settings=CPU, log=None, **changes):
     folder.mkdir(exist_ok=True)
-    network, history = train(
-        SIZES, parameters(**changes), steps(0), steps(1), folder, settings, log
-    )
+    p = parameters(**changes)
+    network = build(SIZES, p.seed)
+    history = train(network, p, steps(0), steps(1), folder, settings, log)
     return {k: v.numpy() for k, v in network.state_dict().items()}, history
 
 
@@ -146,7 +146,8 @@ def test_a_gru_learns_too(tmp_path):
     folder, p = tmp_path / "gru", parameters(steps=200, validate_every=100, cell="gru")
     folder.mkdir()
     sizes = SIZES._replace(cell="gru")
-    network, history = train(sizes, p, steps(0), steps(1), folder, CPU)
+    network = build(sizes, p.seed)
+    history = train(network, p, steps(0), steps(1), folder, CPU)
     assert network.counts()["gru"] == 3 * 8 * (5 + 8 + 1)
     assert history[-1]["validation_nll"] < 0
 

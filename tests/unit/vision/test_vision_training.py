@@ -9,6 +9,7 @@ import torch
 from stopping import StopError, stopping_at
 
 from world_models.devices import DeviceSettings
+from world_models.errors import UserError
 from world_models.storage.episodes import EpisodeReader
 from world_models.training import checkpoints
 from world_models.training.fit import Log
@@ -33,7 +34,9 @@ def run(
     frames = FrameStream(reader, range(4), parameters.seed)
     held_out = reader.spread([4], parameters.validation_frames)
     noise = np.random.default_rng(0).standard_normal((len(held_out), parameters.z_size), np.float32)
-    return train(parameters, frames, as_batch(held_out, noise), folder, devices, log)
+    network = VAE(parameters.z_size, parameters.channels, parameters.seed).channels_last()
+    batch = as_batch(held_out, noise)
+    return network, train(network, parameters, frames, batch, folder, devices, log)
 
 
 def assert_same(a: VAE, b: VAE) -> None:
@@ -116,3 +119,13 @@ def test_learning_rate(schedule: str, expected: list[float], parameters: VAEPara
     chosen = parameters.model_copy(update={"schedule": schedule})
     rates = [learning_rate(chosen, step) for step in range(6)]
     np.testing.assert_allclose(rates, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("validate_every", [1, 40])
+def test_a_training_that_diverges_is_one_clear_line(
+    make_data: Make, tmp_path: Path, parameters: VAEParameters, validate_every: int
+) -> None:
+    hot = {"learning_rate": 1.0, "warmup_steps": 0, "schedule": "constant", "steps": 40}
+    wild = parameters.model_copy(update=hot | {"validate_every": validate_every})
+    with pytest.raises(UserError, match=r"vae diverged before step .*vae\.learning_rate"):
+        run(make_data([40] * 5), tmp_path / "s", wild)

@@ -7,6 +7,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from world_models.envs.actions import checked
 from world_models.envs.carracing.genuine import car_racing
 from world_models.envs.carracing.laps import Lap
 from world_models.envs.carracing.physics import Game
@@ -71,8 +72,12 @@ class CarRacing(gymnasium.Env[Frame, NDArray[np.float32]]):
         return self._frame(picture), info
 
     def step(self, action: NDArray[np.float32]) -> tuple[Frame, float, bool, bool, dict[str, Any]]:
-        """One fiftieth of a second."""
-        picture, reward, terminated, _, info = self.game.step(action)
+        """One fiftieth of a second.
+
+        Raises:
+            gymnasium.error.InvalidAction: the action is not three finite numbers.
+        """
+        picture, reward, terminated, _, info = self.game.step(checked(action, 3))
         self._steps += 1
         self._lap.step()
         truncated = self._steps >= SPECIFICATION.cap

@@ -9,6 +9,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from world_models.envs.actions import checked
 from world_models.envs.doom import game
 from world_models.envs.doom.game import Scenario
 from world_models.envs.doom.palette import read_palette
@@ -109,11 +110,13 @@ class Doom(gymnasium.Env[Frame, NDArray[np.float32]]):
 
         Raises:
             gymnasium.error.ResetNeeded: no episode is under way.
+            gymnasium.error.InvalidAction: the action has another shape, or is not finite.
             SimulatorDiedError: the game's process is gone.
         """
         if self._steps < 0:
             raise gymnasium.error.ResetNeeded("Call reset() before the first step of an episode.")
-        move = self._moves[int(self._about.native(action))]
+        vector = checked(action, self._about.actions.size)
+        move = self._moves[int(self._about.native(vector))]
         with game.watched():
             reward = float(self._game.make_action(move, 1))
         self._steps += 1
