@@ -19,6 +19,7 @@ from world_models.envs.parameters import RolloutsParameters
 from world_models.errors import ParameterError, UserError
 from world_models.evaluation.parameters import AssessParameters, EvaluateParameters
 from world_models.evolution.parameters import EvolveParameters
+from world_models.memory.network import Sizes
 from world_models.memory.parameters import MDNRNNParameters
 from world_models.reports.parameters import ReportParameters
 from world_models.schema import Parameters, read_yaml, validate
@@ -98,7 +99,27 @@ def _environment(name: str, values: object) -> Pipeline:
             raise ParameterError(
                 f"{name}.{stage}.max_steps = {steps}: an episode has {cap} steps at most."
             )
+    _check_controller(name, pipeline)
     return pipeline
+
+
+def _check_controller(name: str, pipeline: Pipeline) -> None:
+    """Whether C can see and learn what its parameters say, with the V and M of the others.
+
+    Raises:
+        ParameterError: features that M does not have, or a dream in which there is no return.
+    """
+    m, c = pipeline.mdnrnn, pipeline.evolve
+    heads = {"restart": m.restart, "reward_head": m.reward_head, "end_head": m.end_head}
+    about = catalogue.specification(name)
+    known = (pipeline.vae.z_size, about.actions.size, m.hidden_size, m.mixtures)
+    try:
+        Sizes(*known, **heads, cell=m.cell).seen(c.features)
+        if c.world == "dream":
+            predicts = {"reward": m.reward_head, "end": m.end_head or m.restart}
+            about.check_dream({need for need, predicted in predicts.items() if predicted})
+    except ParameterError as error:
+        raise ParameterError(f"{name}: {error}") from None
 
 
 def merged(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:

@@ -152,6 +152,24 @@ def check_collect(workspace, **changes):
     check(workspace / "params.yaml", workspace / "more")
 
 
+@pytest.mark.parametrize(
+    ("overlay", "message"),
+    [
+        ("carracing: {evolve: {features: zq}}", r"carracing: features = 'zq'.* no part q"),
+        ("carracing: {evolve: {features: zhh}}", r"carracing: features = 'zhh'"),
+        ("takecover: {mdnrnn: {cell: gru}}", r"takecover: features = 'zch'.*\(gru\) has no part c"),
+        (
+            "carracing: {evolve: {world: dream, tau: 1.0, renderer: null, latent: null}}",
+            r"carracing: evolve.world = 'dream'.*mdnrnn.reward_head to true",
+        ),
+    ],
+)
+def test_what_two_stages_contradict_each_other_in_is_refused(workspace, overlay, message):
+    (workspace / "configs/zz.yaml").write_text(overlay)
+    with pytest.raises(ParameterError, match=message):
+        check(workspace / "params.yaml", workspace / "configs")
+
+
 def test_an_experiment_may_collect_with_an_agent(workspace):
     check_collect(workspace)
 

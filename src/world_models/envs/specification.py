@@ -4,7 +4,7 @@
 it by the folder's name. Importing it starts and loads no simulator.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from world_models.envs.actions import Actions, FloatArray
+from world_models.errors import ParameterError
 
 Draw = Callable[[], FloatArray]
 """Gives an action, float32 (A,)."""
@@ -21,6 +22,8 @@ Driver = Callable[[np.random.Generator], Draw]
 Looks = Callable[[NDArray[np.uint8]], Mapping[str, NDArray[np.bool_]]]
 """What frames uint8 (n, 64, 64, 3) show, bool (n,) by name."""
 Need = Literal["reward", "end"]
+_HEADS: Mapping[Need, str] = {"reward": "reward_head", "end": "end_head (or mdnrnn.restart)"}
+"""Parameters that make M predict what a dream needs."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,24 @@ class Specification:
     driver: Driver | None = None
     paper_scores: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     paper_sizes: PaperSizes | None = None
+
+    def check_dream(self, predicts: Set[str]) -> None:
+        """Make sure that C can learn in the dream of an M that predicts this.
+
+        Args:
+            predicts: which of ``reward`` and ``end`` M predicts beside z.
+
+        Raises:
+            ParameterError: M does not predict what a return in the dream consists of.
+        """
+        missing = sorted(self.dream_needs - predicts)
+        if missing:
+            cures = " and ".join(f"mdnrnn.{_HEADS[need]} to true" for need in missing)
+            raise ParameterError(
+                f"evolve.world = 'dream': a dream of {self.title} needs M to predict "
+                f"{' and '.join(missing)}, and this M does not. Set {cures} and train M again, or "
+                "evolve in reality."
+            )
 
     def native(self, action: FloatArray) -> FloatArray | int:
         """What the environment itself takes: an index where its actions are numbered."""

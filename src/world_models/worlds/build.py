@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from world_models.envs import catalogue
 from world_models.envs.vector import Lockstep
-from world_models.errors import ParameterError
 from world_models.memory.model import Memory
 from world_models.vision.model import Vision
 from world_models.worlds.dream import Dream
@@ -124,16 +123,4 @@ class Parts:
         Raises:
             ParameterError: M does not predict it.
         """
-        needs = catalogue.specification(self.environment).dream_needs
-        missing = sorted(needs - self.memory.predicts)
-        if missing:
-            cures = " and ".join(f"mdnrnn.{HEADS[need]} to true" for need in missing)
-            raise ParameterError(
-                f"evolve.world = 'dream': a dream of {self.environment} needs M to predict "
-                f"{' and '.join(missing)}, and this M does not. Set {cures} and train M again, or "
-                "evolve in reality."
-            )
-
-
-HEADS = {"reward": "reward_head", "end": "end_head (or mdnrnn.restart)"}
-"""Parameters that make M predict what a dream needs."""
+        catalogue.specification(self.environment).check_dream(self.memory.predicts)
