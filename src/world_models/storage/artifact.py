@@ -27,7 +27,7 @@ STAGES = {
 }
 """Which stage makes each kind in the paper's pipeline; stage collect makes rollouts too."""
 ORDER = ("rollouts", "collect", "vae", "encode", "mdnrnn", "evolve", "evaluate", "assess", "report")
-"""The stages of a round."""
+"""The stages of a round. Another stage's artifact counts as one from before them."""
 
 
 @dataclass(frozen=True)
@@ -111,9 +111,10 @@ def lineage(upstream: Sequence[Card], stage: str) -> dict[str, dict[str, Any]]:
     round: so an agent that collects data, and weights to go on from.
     """
     stages: dict[str, dict[str, Any]] = {}
-    for card in sorted(upstream, key=lambda card: ORDER.index(card.stage)):
+    place = {name: number for number, name in enumerate(ORDER)}
+    for card in sorted(upstream, key=lambda card: place.get(card.stage, -1)):
         own = {card.stage: {"parameters": card.parameters, "metrics": card.metrics}}
-        earlier = ORDER.index(card.stage) >= ORDER.index(stage)
+        earlier = place.get(card.stage, -1) >= place.get(stage, len(ORDER))
         for name, said in (card.lineage | own).items():
             stages[f"before.{name}" if earlier else name] = said
     return stages

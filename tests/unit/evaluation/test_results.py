@@ -35,7 +35,8 @@ def test_a_row_for_each_score_with_its_command(tmp_path):
 
 
 def test_nothing_evaluated_is_no_table(tmp_path):
-    assert results.table(tmp_path) == ""
+    with pytest.raises(UserError, match="evaluate something first"):
+        results.table(tmp_path)
 
 
 def test_writing_replaces_only_what_stands_between_the_markers(tmp_path):

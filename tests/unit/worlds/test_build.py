@@ -46,7 +46,9 @@ def test_v_and_m_of_different_runs_are_refused():
 @pytest.mark.parametrize("heads", [{"restart": True}, {"end_head": True}])
 def test_a_dream_of_doom_needs_an_end(heads):
     parts("takecover", DOOM, **heads).check_dream()
-    with pytest.raises(ParameterError, match=r"dream of DoomTakeCover needs M to predict end.*restart"):
+    with pytest.raises(
+        ParameterError, match=r"dream of DoomTakeCover needs M to predict end.*restart"
+    ):
         parts("takecover", DOOM, reward_head=True).check_dream()
 
 
