@@ -70,8 +70,14 @@ class Agent:
         Raises:
             InputError: one is missing, damaged, of another environment, or they do not fit.
         """
-        parts = (Path(folder) / kind for kind in ("vae", "mdnrnn", "controller"))
-        return cls.open(*parts, environment=environment)
+        kinds = ("vae", "mdnrnn", "controller")
+        missing = [kind for kind in kinds if not (Path(folder) / kind).is_dir()]
+        if missing:
+            raise InputError(
+                f"{folder} holds no agent: it lacks {', '.join(missing)}. `make run` makes that "
+                "of each environment, `dvc repro evolve@NAME` one of them; or name another folder."
+            )
+        return cls.open(*(Path(folder) / kind for kind in kinds), environment=environment)
 
     @classmethod
     def open(

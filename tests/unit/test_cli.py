@@ -95,7 +95,7 @@ def test_missing_models_are_one_line_and_exit_2(tmp_path):
     done = _call("watch", "takecover", "--models", str(tmp_path / "none"))
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
-    assert "dvc repro vae@" in done.stderr
+    assert "it lacks vae, mdnrnn, controller. `make run`" in done.stderr
 
 
 @pytest.mark.parametrize(
