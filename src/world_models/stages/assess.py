@@ -8,7 +8,7 @@ Reads V, M and C; writes metrics, M's risk by age, and survival in both worlds, 
 of section 5 are compared.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +56,9 @@ def run(
         lengths, died = _dream(p, agent, engine)
         _play(p, agent, engine, folder)
     with EpisodeReader(folder) as reader:
-        encoded = list(encode_episodes(agent.vision, reader, BATCH, torch.get_num_threads()))
+        encoded = encode_episodes(agent.vision, reader, BATCH, torch.get_num_threads())
+        latents = _latents(encoded)
         error = _error(agent, reader, p.frames)
-    latents = _latents(encoded)
     steps = Steps.of(latents, np.arange(latents.episodes))
     found = held_out.evaluate(agent.memory, steps, p.seed)
     metrics = held_out.metrics(found, p.restart_weight) | {"reconstruction": error}
@@ -114,17 +114,23 @@ def _error(agent: Agent, reader: EpisodeReader, count: int) -> float:
     return float(np.square(errors).sum((1, 2, 3)).mean())
 
 
-def _latents(encoded: list[Encoded]) -> Latents:
-    episodes = [one.episode for one in encoded]
+def _latents(encoded: Iterable[Encoded]) -> Latents:
+    """All episodes' latents; their frames, 12 KB each, are dropped one episode after another."""
+    rows = [
+        (one.mu, one.logvar, e.actions, e.rewards, e.terminated, e.truncated, e.seed)
+        for one in encoded
+        for e in (one.episode,)
+    ]
+    mu, logvar, actions, rewards, terminated, truncated, seeds = zip(*rows, strict=True)
     return Latents(
-        mu=np.concatenate([one.mu for one in encoded]),
-        logvar=np.concatenate([one.logvar for one in encoded]),
-        actions=np.concatenate([episode.actions for episode in episodes]),
-        rewards=np.concatenate([episode.rewards for episode in episodes]),
-        offsets=np.cumsum([0, *map(len, episodes)]),
-        terminated=np.array([episode.terminated for episode in episodes]),
-        truncated=np.array([episode.truncated for episode in episodes]),
-        seeds=np.array([episode.seed for episode in episodes]),
+        mu=np.concatenate(mu),
+        logvar=np.concatenate(logvar),
+        actions=np.concatenate(actions),
+        rewards=np.concatenate(rewards),
+        offsets=np.cumsum([0, *map(len, mu)]),
+        terminated=np.array(terminated),
+        truncated=np.array(truncated),
+        seeds=np.array(seeds),
     )
 
 
