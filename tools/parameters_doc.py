@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from world_models.experiment import Extended, leaves, merged
-from world_models.schema import read_yaml
+from world_models.experiment import Extended, leaves
+from world_models.schema import merged, read_yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs/parameters.md"

@@ -22,7 +22,14 @@ from world_models.evolution.parameters import EvolveParameters
 from world_models.memory.network import Sizes
 from world_models.memory.parameters import MDNRNNParameters
 from world_models.reports.parameters import ReportParameters
-from world_models.schema import Parameters, read_yaml, validate
+from world_models.schema import (
+    Overlay,
+    Parameters,
+    merged,
+    read_pipeline,
+    read_yaml,
+    validate,
+)
 from world_models.storage.atomic import atomic_file
 from world_models.vision.encode_parameters import EncodeParameters
 from world_models.vision.parameters import VAEParameters
@@ -70,6 +77,16 @@ def check(params: Path, profiles: Path) -> Experiment:
     for overlay in sorted(profiles.glob("*.yaml")):
         _validate(merged(base, read_yaml(overlay)), f"{params} with {overlay}")
     return experiment
+
+
+def check_overlay(params: Path, environment: str, overlay: Overlay) -> Pipeline:
+    """Validate what an experiment makes of one environment's parameters.
+
+    Raises:
+        ParameterError: as :func:`check` does.
+    """
+    values = read_pipeline(params, environment, overlay)
+    return _validate({environment: values}, f"{params} with {overlay}")[environment]
 
 
 def _validate(values: Mapping[str, Any], source: str) -> Experiment:
@@ -120,16 +137,6 @@ def _check_controller(name: str, pipeline: Pipeline) -> None:
             about.check_dream({need for need, predicted in predicts.items() if predicted})
     except ParameterError as error:
         raise ParameterError(f"{name}: {error}") from None
-
-
-def merged(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
-    """``base`` with the values of ``overlay``, key by key, neither of them changed."""
-    result = dict(base)
-    for key, value in overlay.items():
-        below = result.get(key)
-        nested = isinstance(below, Mapping) and isinstance(value, Mapping)
-        result[key] = merged(result[key], value) if nested else value
-    return result
 
 
 def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -203,9 +210,14 @@ def main() -> None:
     """``python -m world_models.experiment [params.yaml]``: exit 2 on the first fault."""
     parser = argparse.ArgumentParser(description=check.__doc__)
     parser.add_argument("params", type=Path, nargs="?", default=Path("params.yaml"))
+    parser.add_argument("--environment", help="whose parameters the overlay changes")
+    parser.add_argument("--overlay", metavar="FILE:KEY,KEY…", help="an experiment's changes")
     arguments = parser.parse_args()
     try:
         check(arguments.params, arguments.params.parent / "configs")
+        if arguments.overlay:
+            overlay = Overlay.parse(arguments.overlay)
+            check_overlay(arguments.params, arguments.environment, overlay)
     except UserError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(2)

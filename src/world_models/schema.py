@@ -4,6 +4,8 @@ Each schema lives beside the class that it configures; this module holds what th
 Values live in YAML alone: a schema has types, ranges and descriptions, never defaults.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -81,7 +83,84 @@ def _schema_at(model: type[Parameters], location: tuple[Any, ...]) -> type[Param
     return model
 
 
-def load(path: Path, environment: str, stage: str, model: type[P], offset: int = 0) -> P:
+def merged(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with the values of ``overlay``, key by key, neither of them changed."""
+    result = dict(base)
+    for key, value in overlay.items():
+        below = result.get(key)
+        nested = isinstance(below, Mapping) and isinstance(value, Mapping)
+        result[key] = merged(result[key], value) if nested else value
+    return result
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """What an experiment changes in ``params.yaml``: ``FILE:KEY,KEY…`` on the command line.
+
+    Attributes:
+        path: a YAML file; under each of its top-level keys stands ``{stage: {parameter: value}}``.
+        keys: those that count, the last one strongest, such as ``common`` and a cell's name.
+    """
+
+    path: Path
+    keys: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> "Overlay":
+        """Read ``FILE:KEY,KEY…``.
+
+        Raises:
+            ParameterError: the text names no file or no key.
+        """
+        path, _, keys = text.rpartition(":")
+        if not path or not all(keys.split(",")):
+            raise ParameterError(f"--overlay {text}: give FILE:KEY or FILE:KEY,KEY.")
+        return cls(Path(path), tuple(keys.split(",")))
+
+    def __str__(self) -> str:
+        return f"{self.path}:{','.join(self.keys)}"
+
+    def apply(self, pipeline: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, Any]:
+        """An environment's parameters with the overlay's in place of them.
+
+        Args:
+            pipeline: stage → parameter → value.
+            content: what the overlay's file holds.
+
+        Raises:
+            ParameterError: a key is not there, or holds no parameters of stages.
+        """
+        result = dict(pipeline)
+        for key in self.keys:
+            values = content.get(key)
+            if not isinstance(values, Mapping):
+                known = ", ".join(content)
+                raise ParameterError(f"{self.path} has no parameters under {key}. It has: {known}.")
+            result = merged(result, values)
+        return result
+
+
+def read_pipeline(path: Path, environment: str, overlay: Overlay | None = None) -> dict[str, Any]:
+    """One environment's parameters, unchecked: stage → parameter → value.
+
+    Raises:
+        ParameterError: a file, or what is asked of it, is missing.
+    """
+    values = read_yaml(path).get(environment)
+    if not isinstance(values, dict):
+        raise ParameterError(f"{path} has no parameters for {environment}.")
+    return overlay.apply(values, read_yaml(overlay.path)) if overlay else values
+
+
+def load(
+    path: Path,
+    environment: str,
+    stage: str,
+    model: type[P],
+    *,
+    offset: int = 0,
+    overlay: Overlay | None = None,
+) -> P:
     """Read one stage's slice ``<environment>.<stage>`` of ``params.yaml``.
 
     Args:
@@ -90,16 +169,16 @@ def load(path: Path, environment: str, stage: str, model: type[P], offset: int =
         stage: such as ``vae``.
         model: the stage's schema.
         offset: added to ``seed``: another repetition or round with the same parameters.
+        overlay: what an experiment changes.
 
     Raises:
         ParameterError: the slice is missing or does not fit ``model``.
     """
-    content = read_yaml(path)
-    try:
-        values = content[environment][stage]
-    except (KeyError, TypeError):
-        raise ParameterError(f"{path} has no parameters for {environment}.{stage}.") from None
+    values = read_pipeline(path, environment, overlay).get(stage)
     where = f"{environment}.{stage}"
+    if values is None:
+        raise ParameterError(f"{path} has no parameters for {where}.")
+    where += f" with {overlay}" if overlay else ""
     given = validate(model, values, where)
     if not offset:
         return given

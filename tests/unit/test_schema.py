@@ -61,8 +61,9 @@ def test_parameters_are_frozen():
         (None, "does not exist"),
         ("a: [1", "is not valid YAML"),
         ("[1, 2]", "holds no mapping"),
-        ("carracing: {vae: {rate: 1}}", "no parameters for takecover.vae"),
-        ("takecover: 3", "no parameters for takecover.vae"),
+        ("carracing: {vae: {rate: 1}}", "no parameters for takecover."),
+        ("takecover: 3", "no parameters for takecover."),
+        ("takecover: {mdnrnn: {rate: 1}}", "no parameters for takecover.vae"),
     ],
 )
 def test_unreadable_files_are_named(tmp_path, text, message):
@@ -72,3 +73,40 @@ def test_unreadable_files_are_named(tmp_path, text, message):
     with pytest.raises(ParameterError, match=message) as fault:
         schema.load(path, "takecover", "vae", Example)
     assert "params.yaml" in str(fault.value)
+
+
+@pytest.fixture
+def files(tmp_path):
+    params, overlay = tmp_path / "params.yaml", tmp_path / "more.yaml"
+    params.write_text("carracing: {vae: {rate: 0.5, count: 1}, evolve: {rate: 0.1, count: 3}}")
+    overlay.write_text("common: {vae: {count: 2}}\ncell: {vae: {count: 3}}\nbad: 4\n")
+    return params, overlay
+
+
+def test_later_keys_of_an_overlay_win_and_the_rest_stays(files):
+    params, more = files
+    for keys, count in (("common", 2), ("common,cell", 3), ("cell,common", 2)):
+        overlay = schema.Overlay.parse(f"{more}:{keys}")
+        read = schema.load(params, "carracing", "vae", Example, overlay=overlay)
+        assert read == Example(rate=0.5, count=count)
+        assert str(overlay) == f"{more}:{keys}"
+        untouched = schema.load(params, "carracing", "evolve", Example, overlay=overlay)
+        assert untouched == Example(rate=0.1, count=3)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{more}:none", r"no parameters under none\. It has: common, cell, bad"),
+        ("{more}:bad", r"no parameters under bad"),
+        ("{more}", r"--overlay .*: give FILE:KEY"),
+        ("{more}:", r"--overlay .*: give FILE:KEY"),
+        ("{more}:cell,", r"--overlay .*: give FILE:KEY"),
+        ("{more}.gone:cell", r"gone does not exist"),
+    ],
+)
+def test_a_wrong_overlay_is_one_line(files, text, message):
+    params, more = files
+    with pytest.raises(ParameterError, match=message):
+        overlay = schema.Overlay.parse(text.format(more=more))
+        schema.load(params, "carracing", "vae", Example, overlay=overlay)

@@ -21,7 +21,7 @@ from typing import Any, Generic, TypeVar
 from world_models import schema
 from world_models.engine.settings import EngineSettings
 from world_models.errors import Interrupted, UserError
-from world_models.schema import Parameters
+from world_models.schema import Overlay, Parameters
 from world_models.stages import dependencies
 from world_models.storage import atomic
 from world_models.storage.artifact import Card, open_artifact
@@ -113,7 +113,7 @@ def main(stage: Stage[P], argv: list[str] | None = None) -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGINT, _interrupt)
     try:
-        _check_all(arguments.params)
+        _check_all(arguments)
         _run(stage, arguments)
     except UserError as error:
         sys.exit(_say(f"{stage.name}: {error}", EXIT_USER))
@@ -136,13 +136,15 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
     raise Interrupted
 
 
-def _check_all(params: Path) -> None:
-    """Validate the whole file and all profiles in a process of its own.
+def _check_all(arguments: argparse.Namespace) -> None:
+    """Validate the whole file, all profiles and the overlay in a process of its own.
 
     In this process it would load the schemas of all other stages, which are no part of this
     stage's import closure.
     """
-    check = [sys.executable, "-m", "world_models.experiment", str(params)]
+    check = [sys.executable, "-m", "world_models.experiment", str(arguments.params)]
+    if arguments.overlay:
+        check += ["--environment", arguments.environment, "--overlay", arguments.overlay]
     done = subprocess.run(check, capture_output=True, text=True, check=False)
     if done.returncode:
         raise UserError(done.stderr.strip())
@@ -158,6 +160,7 @@ def _parser(stage: Stage[P]) -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--environment", required=True, metavar="NAME", help="a key of params.yaml")
     add("--params", type=Path, default=Path("params.yaml"), metavar="FILE")
+    add("--overlay", metavar="FILE:KEY,KEY…", help="what an experiment changes in the parameters")
     for kind in stage.inputs:
         add(f"--{kind}", type=Path, required=True, metavar="FOLDER", help="an input")
     for name, kind in stage.optional.items():
@@ -175,8 +178,15 @@ def _parser(stage: Stage[P]) -> argparse.ArgumentParser:
 
 def _run(stage: Stage[P], arguments: argparse.Namespace) -> None:
     environment: str = arguments.environment
+    overlay = Overlay.parse(arguments.overlay) if arguments.overlay else None
+    source = Source(arguments.params, arguments.offset, overlay)
     parameters = schema.load(
-        arguments.params, environment, stage.name, stage.schema, arguments.offset
+        source.params,
+        environment,
+        stage.name,
+        stage.schema,
+        offset=source.offset,
+        overlay=overlay,
     )
     kinds = {**{kind: kind for kind in stage.inputs}, **stage.optional}
     paths = {name: getattr(arguments, name) for name in kinds}
@@ -189,7 +199,6 @@ def _run(stage: Stage[P], arguments: argparse.Namespace) -> None:
     outputs = Outputs(out, getattr(arguments, "metrics", None), arguments.reports)
     cards = [given.card for given in inputs.values()]
     values = parameters.model_dump(mode="json")
-    source = Source(arguments.params, arguments.offset)
     search = {name: value for name, value in values.items() if name not in stage.resume_ignores}
     key = fingerprint(search, cards, dependencies.describe(stage.name, environment))
     with (

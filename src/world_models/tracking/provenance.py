@@ -13,24 +13,32 @@ import yaml
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from world_models.errors import ParameterError
+from world_models.schema import Overlay
+
 CODE = ("src", "pyproject.toml")
 """What counts as code. ``dvc.lock`` does not: DVC rewrites it while the pipeline runs."""
 
 
 def describe_code(
-    environment: str, stage: str, parameters: Mapping[str, Any], params: str = "params.yaml"
+    environment: str,
+    stage: str,
+    parameters: Mapping[str, Any],
+    params: str = "params.yaml",
+    overlay: str = "",
 ) -> dict[str, str]:
     """Tags ``git.commit``, ``dirty.code``, ``dirty.parameters`` and ``dirty`` (either of them).
 
     A run is clean when its commit alone gives it again: the files under ``src`` are the commit's,
-    and the stage's own slice of the file ``params`` has the commit's values. Neither ``dvc.lock``
-    nor another stage's parameters make it dirty.
+    and the stage's own slice of the file ``params``, with the ``overlay``'s changes, has the
+    commit's values. Neither ``dvc.lock`` nor another stage's parameters make it dirty.
     """
     commit = _git("rev-parse", "HEAD")
     if commit is None:
         return {"git.commit": "unknown", "dirty": "unknown"}
     code = _changed_code()
-    parameters_changed = _committed_slice(params, environment, stage) != dict(parameters)
+    committed = _committed_slice(environment, stage, params, overlay)
+    parameters_changed = committed != dict(parameters)
     return {
         "git.commit": commit,
         "dirty": str(code or parameters_changed).lower(),
@@ -62,13 +70,22 @@ def _changed_code() -> bool:
     return top is None or bool(status)
 
 
-def _committed_slice(params: str, environment: str, stage: str) -> dict[str, Any] | None:
-    text = _git("show", f"HEAD:./{params}")
+def _committed_slice(
+    environment: str, stage: str, params: str, overlay: str
+) -> dict[str, Any] | None:
     try:
-        content = YAML(typ="safe", pure=True).load(text) if text else {}
-        return dict(content[environment][stage])
-    except (YAMLError, KeyError, TypeError):
+        pipeline = _committed(params)[environment]
+        if overlay:
+            change = Overlay.parse(overlay)
+            pipeline = change.apply(pipeline, _committed(str(change.path)))
+        return dict(pipeline[stage])
+    except (YAMLError, ParameterError, KeyError, TypeError):
         return None
+
+
+def _committed(path: str) -> dict[str, Any]:
+    text = _git("show", f"HEAD:./{path}")
+    return dict(YAML(typ="safe", pure=True).load(text)) if text else {}
 
 
 def dvc_digest(lock: Path, path: Path) -> str | None:

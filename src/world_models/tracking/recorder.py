@@ -44,8 +44,8 @@ def _describe_code(journal: Journal, opening: Message) -> None:
     own, offset = opening["own"], opening.get("offset", 0)
     committed = own | {"seed": own["seed"] - offset} if offset else own
     place = (opening["tags"]["environment"], opening["tags"]["stage"])
-    params = opening.get("params", "params.yaml")
-    tags = provenance.describe_code(*place, committed, params)
+    files = opening.get("params", "params.yaml"), opening.get("overlay", "")
+    tags = provenance.describe_code(*place, committed, *files)
     journal.append({"do": "tags", "values": tags})
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from world_models.errors import Interrupted
+from world_models.schema import Overlay
 from world_models.storage.artifact import Card, lineage
 from world_models.storage.scratch import FOLDER, Scratch, find_root
 from world_models.tracking import provenance, store
@@ -99,6 +100,8 @@ class Source(NamedTuple):
     """Their file, relative to the working folder."""
     offset: int = 0
     """What was added to ``seed``."""
+    overlay: Overlay | None = None
+    """What an experiment changes in them."""
 
 
 ROOT_FILE = Source()
@@ -211,10 +214,11 @@ def _opening(
         "artifacts": location.artifacts,
         "experiment": os.environ.get("MLFLOW_EXPERIMENT_NAME", f"world-models-{environment}"),
         "name": f"{stage}@{environment}",
-        "tags": _tags(stage, environment, parameters) | {"offset": str(source.offset or "")},
+        "tags": _tags(stage, environment, parameters) | _cell(source),
         "own": dict(parameters),
         "params": str(source.params),
         "offset": source.offset,
+        "overlay": str(source.overlay or ""),
     }
 
 
@@ -241,6 +245,17 @@ def _tags(stage: str, environment: str, parameters: Mapping[str, Any]) -> dict[s
         "dvc.stage": os.environ.get("DVC_STAGE", ""),
         "process": provenance.process_identity(os.getpid()),
     }
+
+
+def _cell(source: Source) -> dict[str, str]:
+    """Which cell of which experiment a run is, such as ``tau-115`` of ``temperature``.
+
+    The experiment is the folder of the overlay; the cell is the name that DVC calls the stage by.
+    """
+    experiment = source.overlay.path.resolve().parent.name if source.overlay else ""
+    _, _, cell = os.environ.get("DVC_STAGE", "").partition("@")
+    tags = {"experiment": experiment, "cell": cell if experiment else ""}
+    return tags | {"offset": str(source.offset or "")}
 
 
 @contextmanager

@@ -50,6 +50,20 @@ def test_changed_parameters_are_dirt(repository: Path):
     assert _describe(SLICE | {"rate": 1e-3}) == ("true", "false", "true")
 
 
+def test_an_overlay_that_is_committed_is_no_dirt(repository: Path):
+    (repository / "more.yaml").write_text("cell:\n  vae:\n    rate: 0.1\n")
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    for command in (["add", "-A"], [*identity, "commit", "-qm", "overlay"]):
+        subprocess.run(["git", *command], check=True)
+
+    def dirty(parameters):
+        given = ("carracing", "vae", parameters, "params.yaml", "more.yaml:cell")
+        return provenance.describe_code(*given)["dirty.parameters"]
+
+    assert dirty(SLICE | {"rate": 0.1}) == "false"
+    assert dirty(SLICE) == "true"
+
+
 @pytest.mark.parametrize("name", ["a.py", "new.py"])
 def test_changed_and_new_code_is_dirt(repository: Path, name: str):
     (repository / "src" / name).write_text("x = 2\n")

@@ -1,0 +1,87 @@
+"""Every stage of every pipeline as DVC resolves it: its command against what it tracks."""
+
+import re
+import shlex
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from dvc.repo import Repo
+
+from world_models.experiment import check, check_overlay
+from world_models.schema import Overlay
+from world_models.stages import command
+from world_models.stages.command import Stage
+
+ROOT = Path(__file__).resolve().parents[2]
+PIPELINES = sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("experiments/*/dvc.yaml"))
+MODULE = re.compile(r"python -m world_models\.stages\.(\w+)")
+
+
+@cache
+def stages() -> dict[str, list]:
+    """By pipeline, DVC's stages."""
+    with Repo(str(ROOT)) as repo:
+        found = [stage for stage in repo.index.stages if stage.cmd]
+    groups: dict[str, list] = {}
+    for stage in found:
+        groups.setdefault(str(Path(stage.path).relative_to(ROOT)), []).append(stage)
+    return groups
+
+
+def parse(stage):
+    """The module's declaration and the arguments of a stage's command."""
+    found = MODULE.search(stage.cmd)
+    assert found, stage.cmd
+    declared: Stage = import_module(f"world_models.stages.{found[1]}").STAGE
+    words = stage.cmd[found.end() :]
+    return declared, command._parser(declared).parse_args(shlex.split(words))
+
+
+def paths(outputs, base: Path = ROOT) -> set[str]:
+    return {str(Path(out.fs_path).relative_to(base)) for out in outputs}
+
+
+@pytest.mark.parametrize("pipeline", ["dvc.yaml", *PIPELINES])
+def test_commands_read_and_write_what_dvc_tracks(pipeline):
+    for stage in stages()[pipeline]:
+        declared, given = parse(stage)
+        base = Path(stage.wdir)
+        read = [getattr(given, name) for name in (*declared.inputs, *declared.optional)]
+        read = {str(path) for path in read if path is not None}
+        deps = paths((d for d in stage.deps if not hasattr(d, "params")), base)
+        assert read <= deps, stage.addressing
+        artifacts = {d for d in deps if d.split("/")[-2:-1] and "src/" not in d}
+        numbers = str(given.numbers) if declared.numbers else None
+        assert {d for d in artifacts if numbers is None or not d.startswith(numbers)} == read
+        wanted = {str(given.reports)}
+        wanted |= {str(given.out)} if declared.artifact else set()
+        wanted |= {str(given.metrics)} if declared.metrics else set()
+        assert wanted == paths(stage.outs, base), stage.addressing
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_parameters_of_experiments_are_valid_and_tracked(pipeline):
+    for stage in stages()[pipeline]:
+        declared, given = parse(stage)
+        base = Path(stage.wdir)
+        tracked = {
+            (str(Path(dep.fs_path).relative_to(base)), key)
+            for dep in stage.deps
+            if hasattr(dep, "params")
+            for key in dep.params
+        }
+        place = f"{given.environment}.{declared.name}"
+        versions = ("src/world_models/stages/dependencies.yaml", f"versions.{place}")
+        root = {(str(given.params), place)}
+        if not given.overlay:
+            check(base / given.params, (base / given.params).parent / "configs")
+            assert tracked == root | {versions}
+            continue
+        overlay = Overlay.parse(given.overlay)
+        check_overlay(
+            ROOT / given.params, given.environment, Overlay(ROOT / overlay.path, overlay.keys)
+        )
+        own = {(str(overlay.path), f"{key}.{declared.name}") for key in overlay.keys}
+        assert tracked - root == own | {versions}, stage.addressing
