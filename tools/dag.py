@@ -198,9 +198,10 @@ def rewrite(text: str) -> str:
 
     def lines(found: re.Match[str]) -> str:
         paths = deps(found["stage"], shared)
-        if "--environment ${item.environment}" in found[1]:  # several cells of one environment
-            names = {"${key}": "${item.environment}", "${item}": "${item.shared}"}
-            paths = sorted(_replaced(path, names) for path in paths)
+        name = found[1].partition("--environment ")[2].split()[0]
+        if name != "${key}":  # a cell of an experiment: it names its environment
+            own = shared.get(name, "${item.shared}")
+            paths = sorted(_replaced(path, {"${key}": name, "${item}": own}) for path in paths)
         return found[1] + "".join(f"{found['indent']}- {path}\n" for path in paths) + found[4]
 
     return block.sub(lines, text)

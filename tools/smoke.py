@@ -1,5 +1,6 @@
 """Run all fourteen stages at toy scale in a temporary clone; the workspace stays untouched.
 
+Named experiments under `experiments/` follow, whole, at toy scale too.
 The clone holds the working tree as it is, uncommitted changes included. `--keep` leaves it there
 to be looked at; `--folder` says where it goes.
 """
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -41,7 +43,7 @@ def run(command: list[str], folder: Path) -> None:
         sys.exit(done.returncode)
 
 
-def smoke(folder: Path) -> None:
+def smoke(folder: Path, experiments: Sequence[str] = ()) -> None:
     """Clone, apply the smoke profile, reproduce everything, and see that nothing is left to do."""
     clone(folder)
     python = sys.executable
@@ -50,6 +52,8 @@ def smoke(folder: Path) -> None:
     run([python, "-m", "dvc", "status", "dvc.yaml"], folder)
     status = [python, "-m", "dvc", "status", "--quiet", "dvc.yaml"]  # exit 1 if anything is stale
     run(status, folder)
+    for name in experiments:
+        run([python, "-m", "dvc", "repro", "--quiet", f"experiments/{name}/dvc.yaml"], folder)
 
 
 def main() -> None:
@@ -57,11 +61,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, help="where the clone goes (default: temporary)")
     parser.add_argument("--keep", action="store_true", help="leave the clone there afterwards")
+    known = sorted(path.parent.name for path in ROOT.glob("experiments/*/smoke.yaml"))
+    parser.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help=", ".join(known))
     arguments = parser.parse_args()
     folder = arguments.folder or Path(tempfile.mkdtemp(prefix="world-models-smoke-"))
     start = time.monotonic()
     try:
-        smoke(folder)
+        smoke(folder, arguments.experiments)
     finally:
         if not arguments.keep:
             shutil.rmtree(folder, ignore_errors=True)

@@ -106,6 +106,9 @@ def _results(p: argparse.ArgumentParser) -> None:
     p.add_argument("experiment", nargs="?", metavar="EXPERIMENT", help="such as rounds")
     p.add_argument("--metrics", type=Path, default=Path("metrics"), metavar="FOLDER")
     p.add_argument("--write", type=Path, metavar="FILE", help="replace the table in this file")
+    p.add_argument(
+        "--draw", type=Path, metavar="FOLDER", help="an experiment's table, CSV and picture, too"
+    )
 
 
 def _scratch(p: argparse.ArgumentParser) -> None:

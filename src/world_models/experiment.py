@@ -152,12 +152,15 @@ def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 def apply_profile(name: str, params: Path, profiles: Path) -> list[str]:
     """Merge ``configs/<name>.yaml`` into ``params.yaml``; comments and order stay as they are.
 
+    An experiment with a budget of its own has ``experiments/*/<name>.yaml``, which is merged into
+    the ``params.yaml`` beside it.
+
     Returns:
         One line ``key: old → new`` for each value that changed.
 
     Raises:
-        ParameterError: there is no such profile, or the result would not be valid; the file is
-            then left as it was.
+        ParameterError: there is no such profile, or the result would not be valid; the files are
+            then left as they were.
     """
     path = profiles / f"{name}.yaml"
     if not path.exists():
@@ -172,10 +175,19 @@ def apply_profile(name: str, params: Path, profiles: Path) -> list[str]:
                 f"{', '.join(base)}. Name another --params."
             )
     _validate(merged(base, overlay), f"{params} with {path}")
-    yaml = _round_trip()
+    experiments = sorted(params.parent.glob(f"experiments/*/{name}.yaml"))
+    changes = {part.with_name("params.yaml"): read_yaml(part) for part in experiments}
+    lines = _merge(params, overlay, "")
+    for target, change in changes.items():
+        lines += _merge(target, change, f"{target.parent.relative_to(params.parent)}: ")
+    return lines
+
+
+def _merge(params: Path, overlay: Mapping[str, Any], prefix: str) -> list[str]:
+    """Write a file with the values of ``overlay``; returns a line for each that changed."""
+    yaml, text = _round_trip(), io.StringIO()
     document = yaml.load(params.read_text(encoding="utf-8"))
-    changes = list(_overwrite(document, overlay))
-    text = io.StringIO()
+    changes = list(_overwrite(document, overlay, prefix))
     yaml.dump(document, text)
     with atomic_file(params) as temporary:
         temporary.write_text(text.getvalue(), encoding="utf-8")

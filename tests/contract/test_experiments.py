@@ -23,7 +23,7 @@ MODULE = re.compile(r"python -m world_models\.stages\.(\w+)")
 def stages() -> dict[str, list]:
     """By pipeline, DVC's stages."""
     with Repo(str(ROOT)) as repo:
-        found = [stage for stage in repo.index.stages if stage.cmd]
+        found = [s for s in repo.index.stages if s.cmd and s.name != "scores"]
     groups: dict[str, list] = {}
     for stage in found:
         groups.setdefault(str(Path(stage.path).relative_to(ROOT)), []).append(stage)

@@ -47,6 +47,18 @@ def test_every_profile_sets_the_same_keys_so_that_switching_is_reversible():
     assert all(sorted(listed) == sorted(keys["laptop"]) for listed in keys.values())
 
 
+@pytest.mark.parametrize(
+    "smoke", sorted(ROOT.glob("experiments/*/smoke.yaml")), ids=lambda p: p.parent.name
+)
+def test_an_experiment_comes_back_from_smoke_scale(smoke):
+    laptop, base = (
+        read_yaml(smoke.with_name("laptop.yaml")),
+        read_yaml(smoke.with_name("params.yaml")),
+    )
+    assert merged(base, laptop) == base
+    assert [k for k, _ in leaves(read_yaml(smoke))] == [k for k, _ in leaves(laptop)]
+
+
 def test_schemas_hold_no_defaults_and_describe_every_key():
     for name, model in Pipeline.model_json_schema()["$defs"].items():
         properties = model.get("properties", {})
@@ -69,6 +81,17 @@ def test_profiles_merge_and_come_back_to_the_same_bytes(workspace):
     assert apply_profile("laptop", params, configs)
     assert params.read_bytes() == before
     assert apply_profile("laptop", params, configs) == []
+
+
+def test_a_profile_reaches_the_experiments(workspace):
+    folder = workspace / "experiments/one"
+    folder.mkdir(parents=True)
+    text = "common:\n  evaluate: {episodes: 9}  # kept\n"
+    (folder / "params.yaml").write_text(text)
+    (folder / "smoke.yaml").write_text("common: {evaluate: {episodes: 2}}")
+    changes = apply_profile("smoke", workspace / "params.yaml", workspace / "configs")
+    assert changes[-1] == "experiments/one: common.evaluate.episodes: 9 → 2"
+    assert (folder / "params.yaml").read_text() == text.replace("9", "2")
 
 
 def test_unknown_profile_names_the_known_ones(workspace):

@@ -83,6 +83,11 @@ def files(tmp_path):
     return params, overlay
 
 
+def load_with(params, overlay):
+    given = schema.Overlay.parse(overlay)
+    return schema.load(params, "carracing", "vae", Example, overlay=given)
+
+
 def test_later_keys_of_an_overlay_win_and_the_rest_stays(files):
     params, more = files
     for keys, count in (("common", 2), ("common,cell", 3), ("cell,common", 2)):
@@ -108,5 +113,4 @@ def test_later_keys_of_an_overlay_win_and_the_rest_stays(files):
 def test_a_wrong_overlay_is_one_line(files, text, message):
     params, more = files
     with pytest.raises(ParameterError, match=message):
-        overlay = schema.Overlay.parse(text.format(more=more))
-        schema.load(params, "carracing", "vae", Example, overlay=overlay)
+        load_with(params, text.format(more=more))

@@ -4,16 +4,19 @@ from argparse import Namespace
 from pathlib import Path
 
 from world_models.errors import UserError
-from world_models.reports import results
+from world_models.reports import cells, results
 from world_models.storage.scratch import find_root
 
 
 def run(arguments: Namespace) -> int:
-    """Print the table, or write it into a file between its markers."""
+    """Print the table, or write it into a file between its markers; draw an experiment's."""
     if arguments.experiment is None:
         table = results.table(arguments.metrics)
     else:
-        table = results.cells(experiment(arguments.experiment) / "metrics")
+        folder = experiment(arguments.experiment)
+        if arguments.draw is not None:
+            cells.write(folder, arguments.draw)
+        table = cells.table(cells.load(folder), cells.published(folder))
     if arguments.write is None:
         print(table)
     else:

@@ -36,7 +36,7 @@ class MDNRNNParameters(Parameters):
         float,
         Field(gt=0, description="Weight of the cross-entropy where the episode ended (10)."),
     ]
-    steps: Annotated[int, Field(ge=1, description="Gradient steps.")]
+    steps: Annotated[int, Field(ge=0, description="Gradient steps; 0: weights as drawn.")]
     batch_size: Annotated[int, Field(ge=1, description="Sequences in a batch, over all devices.")]
     sequence_length: Annotated[int, Field(ge=1, description="Steps in a sequence.")]
     learning_rate: Annotated[float, Field(gt=0, le=1, description="Adam's rate at the start.")]

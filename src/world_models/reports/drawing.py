@@ -14,8 +14,6 @@ DRAW = {
     "evaluate": evaluate.draw,
 }
 """By the stages that have pictures."""
-OPTIONAL = ("collect",)
-"""Stages that not every pipeline has."""
 
 
 def draw(stage: str, numbers: Path, out: Path) -> None:

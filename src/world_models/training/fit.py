@@ -45,6 +45,9 @@ def fit(
 ) -> list[Row]:
     """Train to the end of the plan, from where an interrupted run was.
 
+    A plan without steps leaves the weights as they are: the paper compares C with an untrained V
+    and M.
+
     Args:
         training: V or M; its network has the trained weights afterwards, on the CPU.
         folder: the scratch's, for checkpoints.
@@ -58,6 +61,8 @@ def fit(
     Raises:
         UserError: the strategy cannot be used.
     """
+    if not training.plan.steps:
+        return [training.untrained()]
     checkpoint = load(folder)
     if checkpoint is None or checkpoint["global_step"] < training.plan.steps:
         _fit(training, folder, devices, log, CHECKPOINT if checkpoint else None)

@@ -78,6 +78,16 @@ class Training(pl.LightningModule, Generic[B]):
         """What Adam changes."""
         return list(self.network.parameters())
 
+    def untrained(self) -> Row:
+        """The row of a network that takes no step: held-out losses alone."""
+        self._reset()
+        with self.open_losses() as losses, torch.no_grad():
+            self._losses = losses
+            for index, batch in enumerate(self._held_out):
+                self.validation_step(batch, index)
+        nothing = torch.full_like(self._since, math.nan)
+        return {"step": 0.0, "learning_rate": 0.0, **self._named(nothing)}
+
     def setup(self, stage: str) -> None:
         """In the process that trains; what stood here before, several processes would share."""
         ignore_advice()
@@ -140,11 +150,7 @@ class Training(pl.LightningModule, Generic[B]):
         """
         step = self.trainer.global_step
         training = self._since / (step - int(self.history[-1]["step"] if self.history else 0))
-        curves = {"learning_rate": self.plan.learning_rate(step - 1)}
-        found = {"training": training, "validation": self._validated / self._rows}
-        for name, losses in found.items():
-            named = zip(self.parts, losses.tolist(), strict=True)
-            curves |= {f"{name}_{part}": loss for part, loss in named}
+        curves = {"learning_rate": self.plan.learning_rate(step - 1), **self._named(training)}
         if not math.isfinite(sum(curves.values())):
             raise UserError(
                 f"The training of {self.name} diverged before step {step}: a loss is infinite or "
@@ -155,6 +161,15 @@ class Training(pl.LightningModule, Generic[B]):
         self._reset()
         if self.logger is not None:
             self.logger.log_metrics(curves, step)
+
+    def _named(self, training: Tensor) -> Row:
+        """Losses by name, of training and of the held-out rows so far."""
+        found = {"training": training, "validation": self._validated / self._rows}
+        return {
+            f"{name}_{part}": loss
+            for name, losses in found.items()
+            for part, loss in zip(self.parts, losses.tolist(), strict=True)
+        }
 
     def on_validation_end(self) -> None:
         """The step counts as done once the checkpoint is saved."""

@@ -37,7 +37,7 @@ class VAEParameters(Parameters):
         float,
         Field(ge=0, le=1000, description="Pixels cost e² + sharpness · e⁴ (0, the square alone)."),
     ]
-    steps: Annotated[int, Field(ge=1, description="Gradient steps.")]
+    steps: Annotated[int, Field(ge=0, description="Gradient steps; 0: weights as drawn.")]
     batch_size: Annotated[
         int, Field(ge=1, description="Frames in a batch, over all devices (100).")
     ]

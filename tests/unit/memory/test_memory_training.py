@@ -96,6 +96,15 @@ def test_history_has_a_row_for_each_validation_and_the_last_step(tmp_path):
     assert all(np.isfinite(list(row.values())).all() for row in history)
 
 
+def test_without_steps_the_weights_stay_as_drawn_and_are_judged(tmp_path):
+    drawn, (row,) = run(tmp_path / "none", steps=0)
+    assert same(drawn, {k: v.numpy() for k, v in build(SIZES, 1).state_dict().items()})
+    still = {"steps": 1, "learning_rate": 1e-12, "final_learning_rate": 1e-12}
+    _, (other,) = run(tmp_path / "one", **still)
+    assert row["step"] == 0
+    assert row["validation_nll"] == pytest.approx(other["validation_nll"], rel=1e-5)
+
+
 @pytest.mark.parametrize("stop", [5, 8, 11])
 @pytest.mark.parametrize("choice", [TEXTBOOK, FLOAT32, BFLOAT16])
 def test_resume_ends_with_the_same_bytes(tmp_path, monkeypatch, stop, choice):

@@ -1,43 +1,74 @@
-"""Tables of scores, from metrics on disk."""
+"""Tables and pictures of experiments, from metrics on disk."""
 
 import json
 
+import pandas as pd
 import pytest
 
-from world_models.errors import UserError
-from world_models.reports.results import cells
+from world_models.errors import InputError, UserError
+from world_models.reports.cells import load, published, table, write
+
+AGENT = {"mean": 812.6, "se": 4.2, "sd": 59.0, "n": 200}
 
 
-def write(folder, stage, content):
+def store(experiment, cell, stage, content):
+    folder = experiment / "metrics" / cell
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{stage}.json").write_text(json.dumps(content))
 
 
-def test_an_experiment_has_a_row_for_each_cell(tmp_path):
-    agent = {"mean": 812.6, "se": 4.2, "sd": 59.0, "n": 200}
-    write(tmp_path / "a-2", "evaluate", {"agent": agent})
-    write(tmp_path / "a-2", "collect", {"frames": 51_234})
-    write(tmp_path / "a-2", "assess", {"nll": 0.9318, "reconstruction": 12.31, "life": 640.2})
-    write(tmp_path / "b-2", "evaluate", {"agent": agent | {"n": 100}})
-    header, _, *rows = cells(tmp_path).splitlines()
-    names = [name.strip() for name in header.strip("|").split("|")]
-    first, second = (
-        dict(zip(names, (x.strip() for x in row.strip("|").split("|")), strict=True))
-        for row in rows
+def rows(text):
+    header, _, *lines = (
+        [x.strip() for x in line.strip("|").split("|")] for line in text.splitlines()
     )
-    assert first == {
+    return [dict(zip(header, line, strict=True)) for line in lines]
+
+
+def test_an_experiment_has_a_row_for_each_cell_in_the_order_of_its_parameters(tmp_path):
+    (tmp_path / "params.yaml").write_text("common: {}\nb-2: {}\na-2: {}\n")
+    store(tmp_path, "a-2", "evaluate", {"agent": AGENT | {"lap_finished": 0.915}})
+    store(tmp_path, "a-2", "collect", {"frames": 51_234})
+    store(tmp_path, "a-2", "assess", {"nll": 0.9318, "reconstruction": 12.31, "life": 640.2})
+    store(tmp_path, "b-2", "evaluate", {"agent": AGENT | {"n": 100}, "dream": AGENT})
+    first, second = rows(table(load(tmp_path), {"b-2": {"agent": {"mean": 906, "sd": 21}}}))
+    assert second == {
         "cell": "a-2",
         "mean ± SE": "813 ± 4",
         "SD": "59",
         "n": "200",
+        "in the dream": "–",
+        "published (± SD)": "–",
+        "laps finished": "92%",
         "new frames": "51,234",
         "V: squared error": "12.3",
         "M: NLL": "0.932",
         "life": "640",
     }
-    assert (second["cell"], second["n"], second["new frames"]) == ("b-2", "100", "–")
+    assert (first["cell"], first["n"], first["new frames"]) == ("b-2", "100", "–")
+    assert (first["in the dream"], first["published (± SD)"]) == ("813 ± 4", "906 ± 21")
+
+
+def test_the_picture_shows_every_mean_with_its_standard_error(tmp_path):
+    store(tmp_path, "cold", "evaluate", {"agent": AGENT, "dream": AGENT | {"mean": 2000.0}})
+    (tmp_path / "published.yaml").write_text("cells: {cold: {agent: {mean: 193, sd: 58, n: 100}}}")
+    write(tmp_path, tmp_path / "scores")
+    points = pd.read_csv(tmp_path / "scores/scores.csv").set_index("policy")
+    assert points["mean"].to_dict() == {"agent": 812.6, "dream": 2000.0, "published": 193.0}
+    assert points["se"].to_dict() == {"agent": 4.2, "dream": 4.2, "published": 5.8}
+    assert (tmp_path / "scores/scores.png").read_bytes().startswith(b"\x89PNG")
+    assert rows((tmp_path / "scores/scores.md").read_text()) == rows(
+        table(load(tmp_path), published(tmp_path))
+    )
 
 
 def test_without_metrics_there_is_no_table(tmp_path):
-    with pytest.raises(UserError, match="run the experiment first"):
-        cells(tmp_path)
+    with pytest.raises(UserError, match="run it first"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("stage", ["evaluate", "assess"])
+def test_a_damaged_file_is_named(tmp_path, stage):
+    store(tmp_path, "a", "evaluate", {"agent": AGENT})
+    (tmp_path / f"metrics/a/{stage}.json").write_text("{")
+    with pytest.raises(InputError, match=f"{stage}.json holds no scores.*{stage}@a"):
+        load(tmp_path)

@@ -60,6 +60,18 @@ def test_learns_and_reports(make_data: Make, tmp_path: Path, parameters: VAEPara
     assert left == {"training.pt"}
 
 
+def test_without_steps_the_weights_stay_as_drawn_and_are_judged(
+    make_data: Make, tmp_path: Path, parameters: VAEParameters
+) -> None:
+    reader = make_data([40] * 5)
+    network, (row,) = run(reader, tmp_path / "a", parameters.model_copy(update={"steps": 0}))
+    drawn = VAE(parameters.z_size, parameters.channels, parameters.seed).channels_last()
+    assert_same(network, drawn)
+    still = parameters.model_copy(update={"steps": 1, "learning_rate": 1e-12})
+    _, (other,) = run(reader, tmp_path / "b", still)
+    assert row["validation_loss"] == pytest.approx(other["validation_loss"], rel=1e-4)
+
+
 def test_same_seed_same_bytes_also_after_interruptions(
     make_data: Make, tmp_path: Path, parameters: VAEParameters, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,156 @@
+"""An experiment's scores: a row, and a point in the picture, for each of its cells.
+
+A cell is the pipeline, or some of its stages, with other settings, such as a temperature.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from world_models.errors import UserError
+from world_models.reports.metrics import read, readable
+from world_models.reports.style import plain_style, save
+from world_models.schema import read_yaml
+from world_models.storage import atomic
+
+Cells = dict[str, dict[str, Any]]
+"""By cell: the metrics of its stages, by stage."""
+STAGES = ("collect", "rollouts", "assess", "evolve", "evaluate")
+PUBLISHED = "published.yaml"
+"""In the experiment's folder: what the paper says of some cells."""
+MARKS = {
+    "agent": ("in reality", "o"),
+    "dream": ("in the dream", "s"),
+    "published": ("published", "D"),
+}
+FIGURES = {
+    "laps finished": ("evaluate", "agent", "lap_finished", ".0%"),
+    "accidents": ("evaluate", "agent", "accident", ".0%"),
+    "new frames": ("data", "frames", ",.0f"),
+    "V: squared error": ("assess", "reconstruction", ".1f"),
+    "M: NLL": ("assess", "nll", ".3f"),
+    "M: recall of ends": ("assess", "end_recall", ".2f"),
+    "life": ("assess", "life", ".0f"),
+    "dreamed life": ("assess", "dreamed_life", ".0f"),
+}
+"""Columns beside the scores: where the number is found in a cell, and how it is written."""
+
+
+def load(experiment: Path) -> Cells:
+    """The metrics of all cells that were evaluated, in the order of the experiment's parameters.
+
+    Args:
+        experiment: its folder, which holds ``metrics/<cell>/<stage>.json``.
+
+    Raises:
+        UserError: nothing has been evaluated, or a file is damaged.
+    """
+    folders = [path.parent for path in (experiment / "metrics").glob("*/evaluate.json")]
+    if not folders:
+        raise UserError(f"{experiment}/metrics holds no <cell>/evaluate.json: run it first.")
+    parameters = experiment / "params.yaml"
+    order = list(read_yaml(parameters)) if parameters.exists() else []
+    known = {name: place for place, name in enumerate(order)}
+    folders.sort(key=lambda f: (known.get(f.name, len(known)), f.name))
+    return {folder.name: _cell(folder) for folder in folders}
+
+
+def _cell(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for stage in STAGES:
+        with readable(folder / f"{stage}.json", f"{stage}@{folder.name}"):
+            found[stage] = read(folder / f"{stage}.json")
+    with readable(folder / "evaluate.json", f"evaluate@{folder.name}"):
+        _score(found["evaluate"]["agent"])
+    return found | {"data": found["collect"] or found["rollouts"]}
+
+
+def published(experiment: Path) -> Mapping[str, Any]:
+    """By cell and policy: mean, sd and n that were published."""
+    path = experiment / PUBLISHED
+    return dict(read_yaml(path)["cells"]) if path.exists() else {}
+
+
+def table(cells: Cells, paper: Mapping[str, Any]) -> str:
+    """The table in Markdown: mean ± standard error, SD and n of each cell, and what else it has."""
+    rows = [_row(name, cell, paper.get(name, {})) for name, cell in cells.items()]
+    return pd.DataFrame(rows).fillna("–").to_markdown(index=False, disable_numparse=True)
+
+
+def _row(name: str, cell: Mapping[str, Any], paper: Mapping[str, Any]) -> dict[str, str]:
+    scores = cell["evaluate"]
+    agent = scores["agent"]
+    row = {"cell": name, "mean ± SE": _score(agent), "SD": f"{agent['sd']:.0f}"}
+    row["n"] = f"{agent['n']}"
+    if "dream" in scores:
+        row["in the dream"] = _score(scores["dream"])
+    for policy, label in (("agent", "published (± SD)"), ("dream", "published, dream (± SD)")):
+        if policy in paper:
+            row[label] = f"{paper[policy]['mean']:.0f} ± {paper[policy]['sd']:.0f}"
+    for label, (*place, form) in FIGURES.items():
+        value: Any = cell
+        for key in place:
+            value = value.get(key) if isinstance(value, Mapping) else None
+        if value is not None:
+            row[label] = format(value, form)
+    return row
+
+
+def _score(score: Mapping[str, Any]) -> str:
+    return f"{score['mean']:.0f} ± {score['se']:.0f}"
+
+
+def write(experiment: Path, out: Path) -> None:
+    """Write ``scores.csv``, ``scores.md`` and ``scores.png``, all or none.
+
+    Args:
+        experiment: its folder.
+        out: the folder to write.
+
+    Raises:
+        UserError: as :func:`load`.
+    """
+    cells, paper = load(experiment), published(experiment)
+    points = pd.DataFrame(_points(cells, paper))
+    with atomic.atomic_folder(out) as folder, plain_style():
+        points.to_csv(folder / "scores.csv", index=False)
+        (folder / "scores.md").write_text(table(cells, paper) + "\n", encoding="utf-8")
+        save(figure(points), folder / "scores.png")
+
+
+def _points(cells: Cells, paper: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every mean with its standard error, long format."""
+    for name, cell in cells.items():
+        for policy in ("agent", "dream"):
+            if policy in cell["evaluate"]:
+                score = cell["evaluate"][policy]
+                yield {"cell": name, "policy": policy} | {
+                    key: score[key] for key in ("mean", "se", "sd", "n")
+                }
+        if "agent" in paper.get(name, {}):
+            score = paper[name]["agent"]
+            se = score["sd"] / math.sqrt(score["n"])
+            yield {"cell": name, "policy": "published", "se": se} | dict(score)
+
+
+def figure(points: pd.DataFrame) -> Figure:
+    """Mean and standard error of every cell, one below the other."""
+    names = list(dict.fromkeys(points["cell"]))
+    drawn = Figure(figsize=(7, 1.2 + 0.45 * len(names)), layout="constrained")
+    axes = drawn.subplots()
+    shown = [policy for policy in MARKS if policy in set(points["policy"])]
+    for place, policy in enumerate(shown):
+        part = points[points["policy"] == policy]
+        rows = [names.index(cell) + 0.16 * (place - (len(shown) - 1) / 2) for cell in part["cell"]]
+        label, mark = MARKS[policy]
+        axes.errorbar(part["mean"], rows, xerr=part["se"], fmt=mark, capsize=3, label=label)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_xlabel("return of an episode: mean ± standard error")
+    axes.grid(axis="x", alpha=0.3)
+    axes.legend(loc="best", fontsize="small")
+    return drawn
