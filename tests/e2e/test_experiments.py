@@ -1,0 +1,44 @@
+"""Experiments at smoke scale, on the smoke pipeline's data and models: a cell of every kind."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
+ROOT = Path(__file__).resolve().parents[2]
+NODES = {
+    "controllers": ["evaluate@z-hidden", "evaluate@untrained-vm"],
+    "rounds": [
+        "evaluate@carracing-random-s1-r2",
+        "evaluate@takecover-rounds-s1-r2",
+        "assess@takecover-rounds-s1-r2",
+    ],
+    "seeds": ["evaluate@takecover-2"],
+    "temperature": ["report@tau-10"],
+}
+"""Stages to reproduce; DVC reproduces what they need."""
+
+
+def test_every_experiment_of_this_kind_is_listed():
+    assert sorted(NODES) == sorted(p.parent.name for p in ROOT.glob("experiments/*/smoke.yaml"))
+
+
+@pytest.mark.parametrize("name", sorted(NODES))
+def test_an_experiment_runs_at_smoke_scale(pipeline, name):
+    folder = f"experiments/{name}"
+    nodes = [f"{folder}/dvc.yaml:{node}" for node in NODES[name]]
+    pipeline.run("dvc", "repro", "--quiet", *nodes, WORLD_MODELS_TRACKING="off")
+    # Its table has the cells that were evaluated; DVC would first run all others.
+    pipeline.run("dvc", "repro", "--single-item", f"{folder}/dvc.yaml:scores")
+    table = (pipeline.folder / folder / "reports/scores/scores.md").read_text()
+    cells = {node.partition("@")[2] for node in NODES[name]}
+    for cell in cells:
+        path = pipeline.folder / folder / "metrics" / cell / "evaluate.json"
+        agent = json.loads(path.read_text())["agent"]
+        assert f"| {cell} " in table
+        assert agent["n"] == 2
+    status = pipeline.run("dvc", "status", *nodes)
+    assert "up to date" in status
+    subprocess.run(["git", "checkout", "-q", "--", folder], cwd=pipeline.folder, check=True)
