@@ -117,7 +117,15 @@ def _environment(name: str, values: object) -> Pipeline:
                 f"{name}.{stage}.max_steps = {steps}: an episode has {cap} steps at most."
             )
     _check_controller(name, pipeline)
+    _check_disturbance(name, pipeline)
     return pipeline
+
+
+def _check_disturbance(name: str, pipeline: Pipeline) -> None:
+    try:
+        catalogue.specification(name).check_disturbance(pipeline.evaluate.changed)
+    except ParameterError as error:
+        raise ParameterError(f"{name}.evaluate: {error}") from None
 
 
 def _check_controller(name: str, pipeline: Pipeline) -> None:

@@ -142,6 +142,33 @@ def test_an_unknown_environment_is_one_clear_line(workspace):
         check(workspace / "params.yaml", workspace / "none")
 
 
+@pytest.mark.parametrize(
+    ("overlay", "message"),
+    [
+        (
+            "takecover: {evaluate: {disturbance: friction, strength: 0.1}}",
+            r"takecover\.evaluate: DoomTakeCover has no disturbance 'friction'",
+        ),
+        (
+            "carracing: {evaluate: {disturbance: friction, strength: 0.5}}",
+            r"carracing\.evaluate: strength = 0\.5: .* friction goes from 0 to 0\.4",
+        ),
+        (
+            "carracing: {evaluate: {strength: 0.1}}",
+            r"carracing\.evaluate: strength 0\.1 of no disturbance: .* set strength to 0\.0",
+        ),
+        ("carracing: {evaluate: {disturbance: fog, strength: 0.1}}", r"disturbance = 'fog'.*blob"),
+    ],
+)
+def test_a_disturbance_that_an_environment_does_not_have_is_one_clear_line(
+    workspace, overlay, message
+):
+    (workspace / "configs/zz.yaml").write_text(f"{overlay}\n")
+    with pytest.raises(ParameterError, match=message) as fault:
+        check(workspace / "params.yaml", workspace / "configs")
+    assert len(str(fault.value).splitlines()) == 1
+
+
 def test_no_episode_is_longer_than_the_cap(workspace):
     edit(workspace / "params.yaml", "max_steps: 600", "max_steps: 1001")
     with pytest.raises(ParameterError, match=r"carracing\.rollouts\.max_steps = 1001: .*1000"):

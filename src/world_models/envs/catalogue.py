@@ -9,6 +9,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from world_models.envs.disturbance import NONE, Disturbance, DisturbedFrames
 from world_models.envs.specification import Specification
 from world_models.errors import ParameterError
 
@@ -43,24 +44,34 @@ def specification(environment: str) -> Specification:
     return found
 
 
-def create(environment: str, renderer: str, render_mode: str | None = None) -> Simulator:
+def create(
+    environment: str,
+    renderer: str,
+    render_mode: str | None = None,
+    disturbance: Disturbance = NONE,
+) -> Simulator:
     """Start one simulator, which gives frames uint8 (64, 64, 3).
 
     Args:
         environment: one of :func:`names`.
         renderer: ``fast``, ``genuine``, or a name of the simulator's own.
         render_mode: None, or ``rgb_array`` for large pictures by ``render()``.
+        disturbance: what is changed in it.
 
     Raises:
-        ParameterError: an unknown environment, renderer or mode.
+        ParameterError: an unknown environment, renderer, mode or disturbance.
         EnvironmentMissingError: the simulator cannot start on this machine.
     """
     spec = specification(environment)
     known = {FAST: spec.renderers[0], GENUINE: spec.renderers[-1]}
-    wrapped = {"environment": environment} if spec.wraps else {}
+    spec.check_disturbance(disturbance)
+    own = disturbance.kind in spec.disturbances
+    further: dict[str, Any] = {"environment": environment} if spec.wraps else {}
+    if own:
+        further["disturbance"] = disturbance
     module, _, name = spec.entry_point.partition(":")
     build: Any = getattr(import_module(module), name)
     simulator: Simulator = build(
-        **wrapped, renderer=known.get(renderer, renderer), render_mode=render_mode
+        **further, renderer=known.get(renderer, renderer), render_mode=render_mode
     )
-    return simulator
+    return simulator if own or disturbance == NONE else DisturbedFrames(simulator, disturbance)

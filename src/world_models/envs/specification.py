@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from world_models.envs.actions import Actions, FloatArray
+from world_models.envs.disturbance import OF_FRAMES, Disturbance
 from world_models.errors import ParameterError
 
 Draw = Callable[[], FloatArray]
@@ -70,6 +71,8 @@ class Specification:
         dream_needs: what M must predict for a dream of this environment to say something.
         looks: what frames show that V and M should have seen; data sets report the shares.
         driver: what the random policies ``held`` keeps, where uniform draws would teach little.
+        disturbances: kinds of disturbance that its simulator makes itself, with their greatest
+            strengths; it is then called with ``disturbance`` too. Others change the frames.
         paper_scores: mean ± standard deviation in the paper, by policy (agent, random, dream).
         paper_sizes: the networks' sizes in the paper, None for an environment of others.
     """
@@ -88,6 +91,7 @@ class Specification:
     dream_needs: frozenset[Need] = frozenset({"reward", "end"})
     looks: Looks | None = None
     driver: Driver | None = None
+    disturbances: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     paper_scores: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     paper_sizes: PaperSizes | None = None
 
@@ -107,6 +111,24 @@ class Specification:
                 f"evolve.world = 'dream': a dream of {self.title} needs M to predict "
                 f"{' and '.join(missing)}, and this M does not. Set {cures} and train M again, or "
                 "evolve in reality."
+            )
+
+    def check_disturbance(self, disturbance: Disturbance) -> None:
+        """Make sure that this environment can be disturbed so.
+
+        Raises:
+            ParameterError: it has no such kind, or not of that strength.
+        """
+        kind, strength = disturbance
+        known = {"none": 0.0, **OF_FRAMES, **self.disturbances}
+        if kind not in known:
+            raise ParameterError(
+                f"{self.title} has no disturbance {kind!r}. It has {', '.join(known)}."
+            )
+        if not 0 <= strength <= known[kind]:
+            raise ParameterError(
+                f"strength = {strength}: in {self.title} the disturbance {kind} goes from 0 to "
+                f"{known[kind]:g}."
             )
 
     def native(self, action: FloatArray) -> FloatArray | int:

@@ -10,6 +10,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from world_models.envs import catalogue
+from world_models.envs.disturbance import NONE, Disturbance
 
 BoolArray = NDArray[np.bool_]
 FloatArray = NDArray[np.float32]
@@ -30,26 +31,33 @@ class Lockstep(gymnasium.vector.VectorEnv[Frames, FloatArray, NDArray[Any]]):
         num_envs: simulators.
         renderer: ``fast``, ``genuine``, or a name of the simulator's own.
         render_mode: None, or ``rgb_array`` for :meth:`render`.
+        disturbance: what is changed in all of them.
 
     Attributes:
         action_size: A, numbers in an action.
 
     Raises:
-        ParameterError: an unknown environment, renderer or mode.
+        ParameterError: an unknown environment, renderer, mode or disturbance.
         EnvironmentMissingError: the simulator cannot start on this machine.
     """
 
     metadata = {"autoreset_mode": AutoresetMode.DISABLED, "render_modes": ["rgb_array"]}  # noqa: RUF012
 
     def __init__(
-        self, environment: str, num_envs: int, renderer: str, render_mode: str | None = None
+        self,
+        environment: str,
+        num_envs: int,
+        renderer: str,
+        render_mode: str | None = None,
+        disturbance: Disturbance = NONE,
     ) -> None:
         assert num_envs > 0, num_envs
         self.num_envs, self.render_mode = num_envs, render_mode
         self._simulators: list[catalogue.Simulator] = []
         try:
             for _ in range(num_envs):
-                self._simulators.append(catalogue.create(environment, renderer, render_mode))
+                made = catalogue.create(environment, renderer, render_mode, disturbance)
+                self._simulators.append(made)
         except BaseException:
             self.close_extras()
             raise

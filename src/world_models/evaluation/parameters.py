@@ -1,9 +1,10 @@
 """The parameters of stages evaluate and assess, in ``params.yaml``."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from world_models.envs.disturbance import Disturbance, Kind
 from world_models.envs.policies import Behaviour
 from world_models.schema import Parameters
 
@@ -27,6 +28,18 @@ class EvaluateParameters(Parameters):
         int, Field(ge=1, le=100_000, description="episodes of the agent in M's dream")
     ]
     tau: Annotated[float, Field(gt=0, le=10, description="temperature of that dream")]
+    disturbance: Annotated[
+        Kind, Field(description="what is changed in the simulator, not in the dream; none: nothing")
+    ]
+    strength: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="of the disturbance: share of full brightness (colours, noise), of the "
+            "road's grip (friction) or of the published size (bars, blob); 0 with none",
+        ),
+    ]
     batch: Annotated[
         int, Field(ge=1, le=4096, description="episodes in lockstep, one unit of work")
     ]
@@ -35,6 +48,19 @@ class EvaluateParameters(Parameters):
         Field(ge=1, le=100, description="how many of the agent's episodes are recorded, and shown"),
     ]
     seed: Annotated[int, Field(ge=0, lt=2**31, description="fixes the test seeds")]
+
+    @property
+    def changed(self) -> Disturbance:
+        """What is changed in the simulator."""
+        return Disturbance(self.disturbance, self.strength)
+
+    @model_validator(mode="after")
+    def _strength(self) -> Self:
+        if self.disturbance == "none" and self.strength > 0:
+            raise ValueError(
+                f"strength {self.strength} of no disturbance: name one, or set strength to 0.0"
+            )
+        return self
 
 
 class AssessParameters(Parameters):

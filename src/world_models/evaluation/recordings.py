@@ -1,13 +1,17 @@
 """Recorded episodes in one file: what videos are made of."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from world_models.envs.disturbance import NONE, Disturbance
 from world_models.storage import tensors
+
+_DISTURBANCE = "disturbance."
 
 
 @dataclass(frozen=True)
@@ -18,24 +22,30 @@ class Recording:
         seed: of the episode.
         actions: float32 (T, A).
         z: V's or the dream's, when C took them, float32 (T, Z).
+        disturbance: of the simulator that it was played in.
     """
 
     seed: int
     actions: NDArray[np.float32]
     z: NDArray[np.float32]
+    disturbance: Disturbance = NONE
 
 
 def save(path: Path, recordings: Sequence[Recording]) -> None:
     """Write n ≥ 1 recordings as safetensors: ``seeds``, ``lengths``, ``actions``, ``z``.
 
-    Actions (N, A) and z (N, Z) of all episodes follow each other; N is the sum of the lengths.
+    Actions (N, A) and z (N, Z) of all episodes follow each other; N is the sum of the lengths. A
+    disturbance, the same for all, has an array of its own: ``disturbance.friction`` (1,).
     """
+    kind, strength = recordings[0].disturbance
     arrays = {
         "seeds": np.array([recording.seed for recording in recordings], np.int64),
         "lengths": np.array([len(recording.actions) for recording in recordings], np.int64),
         "actions": np.concatenate([recording.actions for recording in recordings]),
         "z": np.concatenate([recording.z for recording in recordings]),
     }
+    if kind != "none":
+        arrays[_DISTURBANCE + kind] = np.array([strength])
     tensors.save(path, arrays)
 
 
@@ -49,4 +59,14 @@ def load(path: Path) -> list[Recording]:
     borders = np.cumsum(arrays["lengths"])[:-1]
     actions, z = np.split(arrays["actions"], borders), np.split(arrays["z"], borders)
     seeds = arrays["seeds"].tolist()
-    return [Recording(*parts) for parts in zip(seeds, actions, z, strict=True)]
+    return [
+        Recording(*parts, _disturbance(arrays)) for parts in zip(seeds, actions, z, strict=True)
+    ]
+
+
+def _disturbance(arrays: Mapping[str, NDArray[Any]]) -> Disturbance:
+    for name, strength in arrays.items():
+        if name.startswith(_DISTURBANCE):
+            kind: Any = name.removeprefix(_DISTURBANCE)
+            return Disturbance(kind, float(strength[0]))
+    return NONE

@@ -5,6 +5,7 @@ from typing import Literal
 from world_models.agent import Agent
 from world_models.engine.api import Task
 from world_models.envs import catalogue
+from world_models.envs.disturbance import NONE, Disturbance
 from world_models.evaluation import trials
 from world_models.worlds import arena
 from world_models.worlds.arena import ArenaPlan
@@ -16,10 +17,11 @@ def in_reality(
     batch: int,
     latent: Literal["sample", "mean"],
     renderer: str = catalogue.GENUINE,
+    disturbance: Disturbance = NONE,
 ) -> Task:
     """Trials in the simulator, ``batch`` episodes in lockstep; C sees a sample of z, or mu."""
     features = agent.controller.spec.features
-    return _task(agent, agent.parts.reality(features, latent, renderer, batch))
+    return _task(agent, agent.parts.reality(features, latent, renderer, batch, disturbance))
 
 
 def in_dream(agent: Agent, batch: int, tau: float) -> Task:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from world_models.controller.policy import policies
 from world_models.envs import catalogue
+from world_models.envs.disturbance import NONE, Disturbance
 from world_models.envs.policies import Behaviour, make_policy
 from world_models.envs.vector import Lockstep
 from world_models.evaluation.recordings import Recording
@@ -77,11 +78,13 @@ class RandomPlan:
         environment: such as ``carracing``.
         policy: how it draws its actions.
         num_envs: episodes in lockstep.
+        disturbance: what is changed in the simulators.
     """
 
     environment: str
     policy: Behaviour
     num_envs: int
+    disturbance: Disturbance = NONE
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,8 @@ def setup_random(plan: RandomPlan) -> RandomPlayer:
 
     The fast renderer serves: rewards, ends and the game itself are the same with either.
     """
-    return RandomPlayer(plan, Blind(Lockstep(plan.environment, plan.num_envs, "fast")))
+    where = (plan.environment, plan.num_envs, catalogue.FAST)
+    return RandomPlayer(plan, Blind(Lockstep(*where, disturbance=plan.disturbance)))
 
 
 def work_random(player: RandomPlayer, seeds: NDArray[np.int64]) -> Played:

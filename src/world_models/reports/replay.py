@@ -35,11 +35,13 @@ def replay(environment: str, recording: Recording, steps: int, stride: int) -> F
 
     Args:
         environment: such as ``carracing``.
-        recording: of an episode in the same environment, with any renderer.
+        recording: of an episode in the same environment, with any renderer. It is played under
+            the recording's disturbance.
         steps: how many to play at most.
         stride: a picture every so many steps.
     """
-    simulator = catalogue.create(environment, catalogue.GENUINE, "rgb_array")
+    genuine, disturbance = catalogue.GENUINE, recording.disturbance
+    simulator = catalogue.create(environment, genuine, "rgb_array", disturbance)
     pictures, frames, total = [], [], 0.0
     frame, _ = simulator.reset(seed=recording.seed)
     for t, action in enumerate(recording.actions[:steps]):

@@ -5,7 +5,7 @@ of some episodes and dreams, from which stage report makes videos.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -46,7 +46,10 @@ def run(
         table.to_csv(folder / "episodes.csv", index=False)
         dreams.to_csv(folder / "dreams.csv", index=False)
         for name in ("agent", "dream"):
-            recordings.save(folder / f"{name}.safetensors", _recordings(played[name]))
+            shown = _recordings(played[name])
+            if name == "agent":
+                shown = [replace(one, disturbance=parameters.changed) for one in shown]
+            recordings.save(folder / f"{name}.safetensors", shown)
     metrics = _metrics(table, dreams if agent.memory.predicts else None)
     outputs.write_metrics(metrics)
 
@@ -71,12 +74,12 @@ class Match:
 
 def _play(parameters: EvaluateParameters, agent: Agent, engine: Engine) -> dict[str, list[Played]]:
     p, where = parameters, agent.environment
-    guess = RandomPlan(where, p.random_policy, p.batch)
+    guess = RandomPlan(where, p.random_policy, p.batch, p.changed)
     random_seeds = list(_batches(p, p.random_episodes))
     matches = {
         "agent": Match(
             f"evaluate {where}",
-            tasks.in_reality(agent, p.batch, p.latent),
+            tasks.in_reality(agent, p.batch, p.latent, disturbance=p.changed),
             _trials(p, agent, p.episodes, record=p.videos),
         ),
         "dream": Match(

@@ -7,6 +7,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from world_models.envs import catalogue
+from world_models.envs.disturbance import NONE, Disturbance
 from world_models.envs.vector import Lockstep
 from world_models.memory.model import Memory
 from world_models.vision.model import Vision
@@ -30,6 +31,7 @@ class RealityPlan:
         latent: whether C sees a sample of z, or mu.
         vae: V's payload.
         mdnrnn: M's payload; not used if C sees z alone.
+        disturbance: what is changed in the simulators.
     """
 
     environment: str
@@ -39,10 +41,12 @@ class RealityPlan:
     latent: Latent
     vae: Payload
     mdnrnn: Payload
+    disturbance: Disturbance = NONE
 
     def build(self) -> World:
         """Start the simulators and load V and M."""
-        return self.around(Lockstep(self.environment, self.num_envs, self.renderer))
+        where = (self.environment, self.num_envs, self.renderer)
+        return self.around(Lockstep(*where, disturbance=self.disturbance))
 
     def around(self, simulators: Lockstep) -> World:
         """Load V and M, to see and remember what happens in these simulators."""
@@ -104,10 +108,18 @@ class Parts:
         """Refuse parts of different runs."""
         self.memory.check(self.vision.z_size)
 
-    def reality(self, features: str, latent: Latent, renderer: str, num_envs: int) -> RealityPlan:
+    def reality(
+        self,
+        features: str,
+        latent: Latent,
+        renderer: str,
+        num_envs: int,
+        disturbance: Disturbance = NONE,
+    ) -> RealityPlan:
         """Plan the simulators; arguments as for :class:`RealityPlan`."""
-        vae, mdnrnn = self.vision.payload(), self.memory.payload()
-        return RealityPlan(self.environment, renderer, num_envs, features, latent, vae, mdnrnn)
+        models = (self.vision.payload(), self.memory.payload())
+        where = (self.environment, renderer, num_envs)
+        return RealityPlan(*where, features, latent, *models, disturbance)
 
     def dream(self, features: str, tau: float, num_envs: int) -> DreamPlan:
         """Plan M's dream, which is cut where episodes of the environment are."""

@@ -7,6 +7,7 @@ import pytest
 from carracing_drives import Drive, action, held, outwards, pilot, skid
 
 from world_models.envs.carracing import car, contacts
+from world_models.envs.carracing.disturbed import Changes, Disturbed
 from world_models.envs.carracing.genuine import car_racing
 from world_models.envs.carracing.physics import Game
 
@@ -15,6 +16,13 @@ Genuine = car_racing.CarRacing
 
 class Blind(Genuine):
     """Gymnasium's class with its picture left out, hundred times sooner."""
+
+    def _render(self, mode: str) -> Any:
+        return None
+
+
+class Slippery(Disturbed):
+    """Gymnasium's class with other tiles and its picture left out."""
 
     def _render(self, mode: str) -> Any:
         return None
@@ -68,6 +76,13 @@ def test_skidding_and_blocked_wheels_equal_gymnasiums(seed: int) -> None:
     ours = Game()
     drive_both(Blind(), ours, seed, skid, 600)
     assert ours.car.particles
+
+
+@pytest.mark.parametrize("friction", [0.7, 0.5])
+def test_a_slippery_road_equals_gymnasiums_with_such_tiles(friction: float) -> None:
+    genuine, ours = Slippery(), Game()
+    genuine.changes = ours.changes = Changes(friction=friction)
+    drive_both(genuine, ours, 100, skid, 300)
 
 
 def test_leaving_the_field_equals_gymnasiums() -> None:

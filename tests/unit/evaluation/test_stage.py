@@ -19,6 +19,8 @@ VALUES = {
     "latent": "mean",
     "dream_episodes": 3,
     "tau": 1.1,
+    "disturbance": "none",
+    "strength": 0.0,
     "batch": 2,
     "videos": 1,
     "seed": 8,

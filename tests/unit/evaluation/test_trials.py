@@ -3,10 +3,12 @@ import pytest
 
 from world_models.agent import Agent
 from world_models.envs import catalogue
-from world_models.evaluation import tasks, trials
+from world_models.envs.disturbance import NONE, Disturbance
+from world_models.evaluation import recordings, tasks, trials
 from world_models.evaluation.recordings import Recording
 from world_models.evaluation.trials import Played, RandomPlan, Trial
 from world_models.reports.replay import replay
+from world_models.storage import tensors
 from world_models.worlds.dream import Dream
 
 
@@ -87,6 +89,36 @@ def test_random_returns_equal_those_of_a_plain_gymnasium_loop():
         total, over = total + float(reward), terminated or truncated
     simulator.close()
     assert played.outcomes.returns[1] == total
+
+
+def test_a_disturbed_episode_is_replayed_under_its_disturbance(tmp_path):
+    slippery = Disturbance("friction", 0.4)
+    actions = np.tile(np.array([0, 1, 0], np.float32), (40, 1))
+    actions[20:, 0] = -1
+    simulator = catalogue.create("carracing", "fast", None, slippery)
+    simulator.reset(seed=4)
+    total = sum(float(simulator.step(action)[1]) for action in actions)
+    recordings.save(tmp_path / "r", [Recording(4, actions, actions, slippery)])
+    (stored,) = recordings.load(tmp_path / "r")
+    assert replay("carracing", stored, steps=40, stride=20).total == total
+    plain = Recording(4, actions, actions)
+    assert replay("carracing", plain, steps=40, stride=20).total != total
+    recordings.save(tmp_path / "p", [plain])
+    assert set(tensors.load(tmp_path / "p")) == {"seeds", "lengths", "actions", "z"}
+
+
+def test_the_agent_and_the_random_policy_are_disturbed(agent):
+    colours = Disturbance("colours", 0.2)
+    world = tasks.in_reality(agent, 1, "mean", "fast", colours).payload.world.build()
+    plain = tasks.in_reality(agent, 1, "mean", "fast").payload.world.build()
+    assert not np.array_equal(world.reset([3])[0, :4], plain.reset([3])[0, :4])
+    world.close()
+    plain.close()
+    seeds, totals = np.array([5]), []
+    for disturbance in (NONE, Disturbance("friction", 0.4)):
+        player = trials.setup_random(RandomPlan("carracing", "uniform", 1, disturbance))
+        totals.append(trials.work_random(player, seeds).outcomes.returns[0])
+    assert totals[0] != totals[1]
 
 
 @pytest.mark.slow

@@ -114,14 +114,25 @@ class Car(car_dynamics.Car):
 
     ``pose``, float64 (19,), has x, y (m) and angle (rad) of the hull and of the four wheels, then
     the angles by which the wheels have rolled.
+
+    Args:
+        world: Box2D's.
+        angle: rad.
+        x: m.
+        y: m.
+        road_friction: of all tiles of the track.
     """
 
-    def __init__(self, world: Any, angle: float, x: float, y: float) -> None:
+    def __init__(
+        self, world: Any, angle: float, x: float, y: float, road_friction: float = 1.0
+    ) -> None:
         super().__init__(world, angle, x, y)  # type: ignore[no-untyped-call]
         self._motion = np.zeros((driving.WHEELS, 5))
         for w, row in zip(self.wheels, self._motion, strict=True):
             w.motion = row
             w.__class__ = Wheel
+        # As Gymnasium: a wheel on the road grips no less than on grass.
+        self._road_limit = max(driving.GRASS_LIMIT, driving.ROAD_LIMIT * road_friction)
         self._direct = places_hold()
         parts = (self.hull, *self.wheels, *(w.joint for w in self.wheels))
         self._places = np.array([address(part) for part in parts])
@@ -147,19 +158,24 @@ class Car(car_dynamics.Car):
             self._marking = marks > 0
 
     def _drive(self) -> int:
-        marks = driving.drive(self._places, self._motion, self._grass, self._slides)
+        marks = self._drive_in_place()
         if marks == driving.ASLEEP:  # Gymnasium's calls would have woken them
             for body in (self.hull, *self.wheels):
                 body.awake = True
-            marks = driving.drive(self._places, self._motion, self._grass, self._slides)
-        return int(marks)
+            marks = self._drive_in_place()
+        return marks
+
+    def _drive_in_place(self) -> int:
+        state = (self._places, self._motion, self._grass, self._slides)
+        return int(driving.drive(*state, self._road_limit))
 
     def _drive_by_calls(self) -> int:
         for i, w in enumerate(self.wheels):
             axle, v, joint = w.GetWorldVector((1, 0)), w.linearVelocity, w.joint
             side, velocity = (axle.x, axle.y), (v.x, v.y)
+            limit = driving.GRASS_LIMIT if self._grass[i] else self._road_limit
             motor, x, y, self._slides[i] = driving.drive_wheel(
-                self._motion[i], joint.angle, side, velocity, self._grass[i]
+                self._motion[i], joint.angle, side, velocity, limit
             )
             joint.motorSpeed = motor
             w.ApplyForceToCenter((x, y), wake=True)

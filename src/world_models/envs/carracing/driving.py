@@ -26,8 +26,9 @@ DT = 1.0 / car_racing.FPS
 _POWER_DT = DT * car_dynamics.ENGINE_POWER
 _INERTIA = car_dynamics.WHEEL_MOMENT_OF_INERTIA
 _RADIUS = 1.0 * car_dynamics.WHEEL_R * car_dynamics.SIZE
-_ROAD_FRICTION = car_dynamics.FRICTION_LIMIT * 1.0
-_GRASS_FRICTION = car_dynamics.FRICTION_LIMIT * 0.6
+ROAD_LIMIT = car_dynamics.FRICTION_LIMIT * 1.0
+GRASS_LIMIT = car_dynamics.FRICTION_LIMIT * 0.6
+"""Greatest force on a wheel, N."""
 _STIFFNESS = 205000 * car_dynamics.SIZE * car_dynamics.SIZE
 _BRAKE_FORCE = 15.0
 
@@ -116,7 +117,7 @@ def drive_wheel(
     turned: float,
     side: tuple[float, float],
     velocity: tuple[float, float],
-    grass: bool,  # noqa: FBT001
+    limit: float,
 ) -> tuple[float, float, float, bool]:
     """One wheel's formulas.
 
@@ -125,7 +126,7 @@ def drive_wheel(
         turned: angle of its joint, rad.
         side: its axle's direction in the world.
         velocity: its centre's, m/s.
-        grass: whether it touches no tile.
+        limit: greatest force that the ground under it gives, N.
 
     Returns:
         the joint's motor speed (rad/s), the push on the wheel (N, x and y), whether it marks the
@@ -142,7 +143,6 @@ def drive_wheel(
     f_force *= _STIFFNESS
     p_force *= _STIFFNESS
     force = math.sqrt(f_force * f_force + p_force * p_force)
-    limit = _GRASS_FRICTION if grass else _ROAD_FRICTION
     if force > limit:
         f_force = f_force / force * limit
         p_force = p_force / force * limit
@@ -152,7 +152,7 @@ def drive_wheel(
 
 
 @compiled()
-def drive(places: Ints, motion: Floats, grass: Flags, slides: Flags) -> int:
+def drive(places: Ints, motion: Floats, grass: Flags, slides: Flags, road_limit: float) -> int:
     """All wheels in place: how many leave a mark, or ``ASLEEP``, with nothing done, if one sleeps.
 
     Args:
@@ -160,6 +160,7 @@ def drive(places: Ints, motion: Floats, grass: Flags, slides: Flags) -> int:
         motion: float64 (4, 5).
         grass: which wheels touch no tile, bool (4,).
         slides: which leave a mark, bool (4,), written.
+        road_limit: greatest force on a wheel that touches a tile, N.
     """
     for k in range(1 + WHEELS):
         if not awake(places[k]):
@@ -171,9 +172,8 @@ def drive(places: Ints, motion: Floats, grass: Flags, slides: Flags) -> int:
         turned = wheel[ANGLE] - hull[ANGLE] - joint[REFERENCE]
         side = np.float64(wheel[COS]), np.float64(wheel[SIN])
         velocity = np.float64(wheel[VELOCITY]), np.float64(wheel[VELOCITY + 1])
-        motor, x, y, slides[i] = drive_wheel(
-            motion[i], np.float64(turned), side, velocity, grass[i]
-        )
+        limit = GRASS_LIMIT if grass[i] else road_limit
+        motor, x, y, slides[i] = drive_wheel(motion[i], np.float64(turned), side, velocity, limit)
         joint[MOTOR_SPEED] = motor
         wheel[FORCE] += np.float32(x)
         wheel[FORCE + 1] += np.float32(y)

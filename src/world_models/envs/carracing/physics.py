@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from world_models.envs.carracing import track
 from world_models.envs.carracing.car import Car
 from world_models.envs.carracing.contacts import FrictionDetector
+from world_models.envs.carracing.disturbed import UNCHANGED
 from world_models.envs.carracing.driving import DT
 from world_models.envs.carracing.genuine import b2, car_racing
 
@@ -25,11 +26,13 @@ class Game(car_racing.CarRacing):
 
     ``step`` and ``reset`` return None where Gymnasium's return the frame. Beside Gymnasium's own
     attributes there are ``tiles`` (n, 4, 2), ``tile_colors`` (n, 3), which the contact listener
-    changes in place, ``kerbs`` (m, 4, 2) and ``kerb_of`` (m,), the tile that each belongs to.
+    changes in place, ``kerbs`` (m, 4, 2) and ``kerb_of`` (m,), the tile that each belongs to. Of
+    ``changes``, which are set before a reset, friction acts here; the picture is the caller's.
     """
 
     road: Any
     car: Car
+    changes = UNCHANGED
 
     def __init__(self, render_mode: str | None = None) -> None:
         super().__init__(render_mode=render_mode)
@@ -63,7 +66,7 @@ class Game(car_racing.CarRacing):
             tile.userData = tile
             tile.color = self.tile_colors[i]
             tile.road_visited = False
-            tile.road_friction = 1.0
+            tile.road_friction = self.changes.friction
             tile.idx = i
             self.road.append(tile)
 
@@ -97,7 +100,7 @@ class Game(car_racing.CarRacing):
         self.new_lap = False
         while not self._create_track():
             pass
-        self.car = Car(self.world, *self.track[0][1:4])
+        self.car = Car(self.world, *self.track[0][1:4], self.changes.friction)
         listener.know(self.road, self.car.wheels)
         self._advance()
         return None, {}

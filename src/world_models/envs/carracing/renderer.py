@@ -5,8 +5,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from world_models.envs.carracing.disturbed import Changes, shifted
 from world_models.envs.carracing.genuine import car_racing
 from world_models.envs.carracing.raster import (
+    BLACK,
     FIELD,
     GRASS,
     LATTICE_COLUMNS,
@@ -64,19 +66,31 @@ def _circles(polygons: Floats) -> Floats:
     return np.column_stack([centres, radii])
 
 
+def _palette(changes: Changes) -> Ints:
+    colors = np.array(_COLORS)
+    colors[FIELD] = shifted(colors[FIELD], changes.field)
+    colors[ROAD : ROAD + 3] = shifted(colors[ROAD : ROAD + 3], changes.road)
+    return pack(np.maximum(colors - _DARKENING, 0))
+
+
 class Renderer:
     """Buffers and constants of one simulator's picture."""
 
     def __init__(self) -> None:
         self._lattice = np.zeros((LATTICE_ROWS, LATTICE_COLUMNS), np.uint8)
         self._sums = np.zeros((ROWS, 3, THIRDS), np.int64)
-        self._palette = pack(np.maximum(np.array(_COLORS) - _DARKENING, 0))
         self._starts, self._weights = row_weights()
         self._shapes: Any = None
         self._world: Any = None
 
     def begin(self, game: Any) -> None:
-        """Take the new track's polygons; to be called after each reset of the game."""
+        """Take the new track's polygons; to be called after each reset of the game.
+
+        Args:
+            game: with its ``changes``.
+        """
+        self._palette = _palette(game.changes)
+        self._bar = round(LATTICE_COLUMNS * game.changes.bar)
         n = len(game.tiles)
         kerb_colors = np.where(game.kerb_of % 2 == 0, WHITE, RED)
         road = np.concatenate([game.tiles, game.kerbs])
@@ -92,13 +106,18 @@ class Renderer:
             game.tile_colors,
         )
         if self._shapes is None:
-            self._shapes = self._car_shapes(game.car)
+            self._shapes = self._car_shapes(game)
 
     @staticmethod
-    def _car_shapes(car: Any) -> tuple[Floats, Ints]:
-        """Corners of a wheel and of the hull's parts, float64 (5, 8, 2), and their numbers (5,)."""
-        fixtures = [car.wheels[0].fixtures[0], *car.hull.fixtures]
+    def _car_shapes(game: Any) -> tuple[Floats, Ints]:
+        """Corners of a wheel and of the hull's parts, float64 (5, 8, 2), and their numbers (5,).
+
+        A blob has the hull's colour and moves with it: it is one more part.
+        """
+        fixtures = [game.car.wheels[0].fixtures[0], *game.car.hull.fixtures]
         corners = [f.shape.vertices for f in fixtures]
+        if game.changes.blob:
+            corners.append(game.changes.blob_corners)
         shapes = np.zeros((len(corners), 8, 2))
         for place, part in zip(shapes, corners, strict=True):
             place[: len(part)] = part
@@ -108,4 +127,6 @@ class Renderer:
         """Write what the agent sees now to out, uint8 (64, 64, 3)."""
         shapes, sizes = self._shapes
         draw(game.t, game.car.pose, self._world, shapes, sizes, self._lattice)
+        if self._bar:
+            self._lattice[:, : self._bar] = self._lattice[:, -self._bar :] = BLACK
         shrink(self._lattice, self._palette, self._starts, self._weights, self._sums, out)

@@ -8,12 +8,14 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from world_models.envs.actions import checked
+from world_models.envs.carracing.disturbed import Disturbed, draw
 from world_models.envs.carracing.genuine import car_racing
 from world_models.envs.carracing.laps import Lap
 from world_models.envs.carracing.physics import Game
 from world_models.envs.carracing.raster import COLUMNS, ROWS
 from world_models.envs.carracing.renderer import Renderer
 from world_models.envs.carracing.specification import SPECIFICATION
+from world_models.envs.disturbance import NONE, Disturbance, renewed
 from world_models.envs.frames import PARTS, SIZE
 from world_models.envs.shrinker import Shrinker
 from world_models.errors import ParameterError
@@ -34,6 +36,8 @@ class CarRacing(gymnasium.Env[Frame, NDArray[np.float32]]):
     Args:
         renderer: "fast" draws the small frame alone; "genuine" shrinks Gymnasium's own picture.
         render_mode: None, or "rgb_array" for Gymnasium's 400×600 picture, dashboard included.
+        disturbance: see :mod:`~world_models.envs.carracing.disturbed`. With the fast renderer the
+            large picture does not show it.
 
     Raises:
         ParameterError: for another renderer or render mode.
@@ -41,7 +45,12 @@ class CarRacing(gymnasium.Env[Frame, NDArray[np.float32]]):
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": car_racing.FPS}  # noqa: RUF012
 
-    def __init__(self, renderer: str = "fast", render_mode: str | None = None) -> None:
+    def __init__(
+        self,
+        renderer: str = "fast",
+        render_mode: str | None = None,
+        disturbance: Disturbance = NONE,
+    ) -> None:
         if renderer not in SPECIFICATION.renderers:
             raise ParameterError(
                 f'CarRacing has no renderer {renderer!r}: choose "fast" or "genuine"'
@@ -53,7 +62,10 @@ class CarRacing(gymnasium.Env[Frame, NDArray[np.float32]]):
         self.renderer = renderer
         self.render_mode = render_mode
         self._fast = Renderer() if renderer == "fast" else None
-        self.game: Any = Game(render_mode) if self._fast else car_racing.CarRacing(render_mode)
+        self._disturbance = disturbance
+        self._rng: np.random.Generator | None = None
+        genuine = car_racing.CarRacing if disturbance == NONE else Disturbed
+        self.game: Any = Game(render_mode) if self._fast else genuine(render_mode)
         self.action_space = self.game.action_space
         self.observation_space = spaces.Box(0, 255, (SIZE, SIZE, 3), np.uint8)
         self._steps = 0
@@ -65,6 +77,9 @@ class CarRacing(gymnasium.Env[Frame, NDArray[np.float32]]):
         super().reset(seed=seed)
         self.game.np_random = self.np_random
         self._steps = 0
+        if self._disturbance != NONE:
+            self._rng = renewed(self._rng, seed)
+            self.game.changes = draw(self._disturbance, self._rng)
         picture, info = self.game.reset(options=options)
         if self._fast:
             self._fast.begin(self.game)

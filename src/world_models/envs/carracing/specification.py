@@ -53,6 +53,7 @@ SPECIFICATION = Specification(
     dream_needs=frozenset({"reward"}),
     looks=looks,
     driver=driver,
+    disturbances={"colours": 0.5, "friction": 0.4, "bars": 1.0, "blob": 1.0},
     paper_scores={"agent": "906 ± 21"},
     paper_sizes=PaperSizes(z=32, hidden=256, mixtures=5, restart=False, features="zh"),
 )
