@@ -85,6 +85,12 @@ def _dream(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--tau", type=_temperature, default=1.0, metavar="T", help="temperature; default 1"
     )
+    p.add_argument(
+        "--ends",
+        choices=("threshold", "drawn"),
+        default="threshold",
+        help="where M's logit of the end is above 0 (default), or drawn at the risk M predicts",
+    )
 
 
 def _profile(p: argparse.ArgumentParser) -> None:

@@ -11,12 +11,12 @@ def run(arguments: Namespace) -> int:
     """Play, report, and film if asked."""
     suffix(arguments.video)
     agent = open_agent(arguments)
-    task = tasks.in_dream(agent, min(arguments.episodes, 256), arguments.tau)
+    task = tasks.in_dream(agent, min(arguments.episodes, 256), arguments.tau, arguments.ends)
     played = play(arguments, agent, task)
     if arguments.video is not None:
         recordings = [recording for unit in played for recording in unit.recordings]
         steps = sum(len(recording.actions) for recording in recordings)
         dream = films.dreamed(recordings, agent.vision, steps)
         films.write(arguments.video, agent.environment, [dream])
-    report(arguments, played, tau=arguments.tau)
+    report(arguments, played, tau=arguments.tau, ends=arguments.ends)
     return 0

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from world_models.envs.disturbance import Disturbance, Kind
 from world_models.envs.policies import Behaviour
 from world_models.schema import Parameters
+from world_models.worlds.parts import Ends
 
 
 class EvaluateParameters(Parameters):
@@ -39,6 +40,10 @@ class EvaluateParameters(Parameters):
             description="of the disturbance: share of full brightness (colours, noise), of the "
             "road's grip (friction) or of the published size (bars, blob); 0 with none",
         ),
+    ]
+    ends: Annotated[
+        Ends,
+        Field(description="how that dream ends: M's logit above 0, or drawn at M's risk"),
     ]
     batch: Annotated[
         int, Field(ge=1, le=4096, description="episodes in lockstep, one unit of work")
@@ -74,8 +79,8 @@ class AssessParameters(Parameters):
     renderer: Annotated[Literal["fast", "genuine"], Field(description="the simulator's renderer")]
     dreams: Annotated[int, Field(ge=1, le=1024, description="C's episodes in M's dream")]
     tau: Annotated[float, Field(gt=0, le=10, description="temperature of the dream")]
-    frames: Annotated[int, Field(ge=1, description="frames that V's squared error is taken on")]
-    restart_weight: Annotated[
-        float, Field(gt=0, description="as in mdnrnn: the weight that M's training gave to an end")
+    ends: Annotated[
+        Ends, Field(description="how the dream ends: M's logit above 0, or drawn at M's risk")
     ]
+    frames: Annotated[int, Field(ge=1, description="frames that V's squared error is taken on")]
     seed: Annotated[int, Field(ge=0, lt=2**31, description="fixes the test seeds")]

@@ -10,6 +10,7 @@ from world_models.evaluation import trials
 from world_models.worlds import arena
 from world_models.worlds.arena import ArenaPlan
 from world_models.worlds.build import Plan
+from world_models.worlds.parts import Ends
 
 
 def in_reality(
@@ -24,9 +25,9 @@ def in_reality(
     return _task(agent, agent.parts.reality(features, latent, renderer, batch, disturbance))
 
 
-def in_dream(agent: Agent, batch: int, tau: float) -> Task:
+def in_dream(agent: Agent, batch: int, tau: float, ends: Ends) -> Task:
     """Trials in M's dream at temperature ``tau``, ``batch`` dreams in lockstep."""
-    return _task(agent, agent.parts.dream(agent.controller.spec.features, tau, batch))
+    return _task(agent, agent.parts.dream(agent.controller.spec.features, tau, batch, ends))
 
 
 def _task(agent: Agent, world: Plan) -> Task:

@@ -32,6 +32,13 @@ class EvolveParameters(Parameters):
         float | None,
         Field(gt=0, le=10, description="temperature of the dream; null in reality"),
     ]
+    ends: Annotated[
+        Literal["threshold", "drawn"] | None,
+        Field(
+            description="how a dream ends: where M's logit of the end is above 0, as in the paper, "
+            "or drawn at the risk that M predicts; null in reality"
+        ),
+    ]
     features: Annotated[
         str,
         Field(
@@ -118,7 +125,9 @@ class EvolveParameters(Parameters):
                 "a unit of work holds whole candidates"
             )
         dream = self.world == "dream"
-        self._check_use("world", {"tau": dream, "renderer": not dream, "latent": not dream})
+        self._check_use(
+            "world", {"tau": dream, "ends": dream, "renderer": not dream, "latent": not dream}
+        )
         chosen = OPTIMISERS.get(self.optimiser)
         if chosen is None:
             known = ", ".join(OPTIMISERS)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from world_models.errors import InputError
 from world_models.formulations import Choice, choose
@@ -23,6 +24,9 @@ from world_models.storage import artifact, tensors
 WEIGHTS = "weights.safetensors"
 INITIAL = "initial.safetensors"
 """Names of the files in the artifact's folder; the second holds first frames' (mu, logvar)."""
+
+END_WEIGHT = "end_weight"
+"""Name in a payload's details."""
 
 Array = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
@@ -82,16 +86,26 @@ class Memory:
         parts: names and sizes of what M remembers, such as ``{"h": 256, "c": 256}``.
         predicts: which of ``reward`` and ``end`` M predicts beside z.
         choice: the formulation.
+        end_weight: how many times the training counted a step that ended an episode.
     """
 
-    def __init__(self, network: MDNRNN, initial: Initial, choice: Choice | None = None) -> None:
+    def __init__(
+        self,
+        network: MDNRNN,
+        initial: Initial,
+        choice: Choice | None = None,
+        *,
+        end_weight: float = 1.0,
+    ) -> None:
         """Prepare a network for inference.
 
         Args:
             network: M, on the CPU.
             initial: first frames.
             choice: formulation and precision; None for what suits this machine.
+            end_weight: how many times the training counted a step that ended an episode.
         """
+        self.end_weight = end_weight
         self.sizes, self.initial, self.parts = network.sizes, initial, network.sizes.parts
         self._network = network.eval().requires_grad_(requires_grad=False)
         self.choice = choice or choose("M", self.sizes._asdict())
@@ -137,7 +151,8 @@ class Memory:
         """
         card = artifact.open_artifact(folder, "mdnrnn", environment)
         initial = {f"initial.{k}": v for k, v in tensors.load(folder / INITIAL).items()}
-        return cls.from_arrays(tensors.load(folder / WEIGHTS) | initial, card.details)
+        weight = {END_WEIGHT: card.parameters.get("restart_weight", 1.0)}
+        return cls.from_arrays(tensors.load(folder / WEIGHTS) | initial, card.details | weight)
 
     @classmethod
     def from_arrays(
@@ -151,7 +166,7 @@ class Memory:
         Args:
             arrays: the network's state, and ``initial.mu``, ``initial.logvar``, float32.
             details: of the artifact's card, or of a payload: the fields of :class:`Sizes`, and a
-                payload's ``wish``.
+                payload's ``wish`` and ``end_weight``.
             choice: formulation and precision; None for the wish, or what suits this machine.
 
         Raises:
@@ -166,8 +181,8 @@ class Memory:
         weights = {k: torch.from_numpy(np.array(arrays[k])) for k in network.state_dict()}
         network.load_state_dict(weights)
         initial = Initial(*(np.array(arrays[f"initial.{k}"]) for k in ("mu", "logvar")))
-        wish = details.get("wish")
-        return cls(network, initial, choice or choose("M", network.sizes._asdict(), wish=wish))
+        choice = choice or choose("M", network.sizes._asdict(), wish=details.get("wish"))
+        return cls(network, initial, choice, end_weight=float(details.get(END_WEIGHT, 1.0)))
 
     def payload(self) -> tuple[dict[str, Array], dict[str, Any]]:
         """Give what :meth:`from_arrays` takes: all that a worker without files needs.
@@ -176,6 +191,7 @@ class Memory:
         """
         initial = {"initial.mu": self.initial.mu, "initial.logvar": self.initial.logvar}
         details = self.sizes._asdict() | {"wish": self.choice.formulation}
+        details |= {END_WEIGHT: self.end_weight}
         return state_arrays(self._network) | initial, details
 
     def check(self, z_size: int) -> None:
@@ -217,6 +233,17 @@ class Memory:
         out = self._inference.predict(state.work, rows)
         scalars = (self._columns.get(name) for name in ("end", "reward"))
         return Expectation(out, *(None if at is None else out[:, at] for at in scalars))
+
+    def risk(self, end: Array) -> Array:
+        """The probability that an episode ends with this step, float32 (k,).
+
+        Training counts ends :attr:`end_weight` times, which multiplies the odds by that number.
+
+        Args:
+            end: the logits of an expectation, float32 (k,).
+        """
+        risk: Array = expit(end - np.float32(np.log(self.end_weight)))
+        return risk
 
     def sample(
         self,

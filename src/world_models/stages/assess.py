@@ -61,7 +61,7 @@ def run(
         error = _error(agent, reader, p.frames)
     steps = Steps.of(latents, np.arange(latents.episodes))
     found = held_out.evaluate(agent.memory, steps, p.seed)
-    metrics = held_out.metrics(found, p.restart_weight) | {"reconstruction": error}
+    metrics = held_out.metrics(found, agent.memory.end_weight) | {"reconstruction": error}
     metrics |= {"life": float(latents.lengths.mean()), "died": float(latents.terminated.mean())}
     metrics |= {"dreamed_life": float(lengths.mean()), "dreamed_died": float(died.mean())}
     horizon = min(HORIZON, int(max(latents.lengths.max(), lengths.max())))
@@ -73,7 +73,7 @@ def run(
     with atomic.atomic_folder(outputs.reports) as draft:
         pd.DataFrame(survival).to_csv(draft / "survival.csv", index=False)
         if found.logits is not None:
-            held_out.risk(found, p.restart_weight).to_csv(draft / "risk.csv", index=False)
+            held_out.risk(found, agent.memory.end_weight).to_csv(draft / "risk.csv", index=False)
     outputs.write_metrics(metrics)
 
 
@@ -94,7 +94,7 @@ def _play(p: AssessParameters, agent: Agent, engine: Any, folder: Path) -> None:
 
 def _dream(p: AssessParameters, agent: Agent, engine: Any) -> tuple[Any, Any]:
     """Lengths, int64 (n,), and which terminated, bool (n,), of C's dreams."""
-    task = tasks.in_dream(agent, p.dreams, p.tau)
+    task = tasks.in_dream(agent, p.dreams, p.tau, p.ends)
     units = [Trial(agent.controller.theta, episode_seeds("test", p.seed, 0, p.dreams))]
     ((_, played),) = engine.run(task, units)
     return played.outcomes.lengths, played.outcomes.terminated

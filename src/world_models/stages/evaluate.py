@@ -84,7 +84,7 @@ def _play(parameters: EvaluateParameters, agent: Agent, engine: Engine) -> dict[
         ),
         "dream": Match(
             f"dream {where}",
-            tasks.in_dream(agent, p.batch, p.tau),
+            tasks.in_dream(agent, p.batch, p.tau, p.ends),
             _trials(p, agent, p.dream_episodes, record=DREAMS),
         ),
         "random": Match(

@@ -102,8 +102,9 @@ def _world_plan(parameters: EvolveParameters, parts: Parts) -> Plan:
     p = parameters
     if p.world == "dream":
         assert p.tau is not None
+        assert p.ends is not None
         parts.check_dream()
-        return parts.dream(p.features, p.tau, p.batch)
+        return parts.dream(p.features, p.tau, p.batch, p.ends)
     assert p.renderer is not None
     assert p.latent is not None
     return parts.reality(p.features, p.latent, p.renderer, p.batch)

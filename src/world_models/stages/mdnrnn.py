@@ -50,7 +50,7 @@ def run(
     folder, log = context.scratch.folder, context.tracker.log_metrics
     network = _network(sizes, parameters.seed, inputs.get("start"))
     history = train(network, parameters, data.training, data.held_out, folder, devices, log)
-    memory = Memory(network, data.initial)
+    memory = Memory(network, data.initial, end_weight=parameters.restart_weight)
     found = held_out.evaluate(memory, data.held_out, parameters.seed)
     metrics = held_out.metrics(found, parameters.restart_weight)
     survival = _survival(memory, data, parameters.seed)

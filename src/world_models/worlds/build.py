@@ -12,6 +12,7 @@ from world_models.envs.vector import Lockstep
 from world_models.memory.model import Memory
 from world_models.vision.model import Vision
 from world_models.worlds.dream import Dream
+from world_models.worlds.parts import Ends
 from world_models.worlds.reality import Latent, Reality
 from world_models.worlds.world import World
 
@@ -70,6 +71,7 @@ class DreamPlan:
         tau: temperature.
         cap: steps after which a dream is truncated.
         mdnrnn: M's payload, with the first frames that dreams start from.
+        ends: how a dream ends.
     """
 
     num_envs: int
@@ -77,6 +79,7 @@ class DreamPlan:
     tau: float
     cap: int
     mdnrnn: Payload
+    ends: Ends = "threshold"
 
     def build(self) -> World:
         """Load M."""
@@ -86,6 +89,7 @@ class DreamPlan:
             features=self.features,
             tau=self.tau,
             cap=self.cap,
+            ends=self.ends,
         )
 
 
@@ -121,10 +125,12 @@ class Parts:
         where = (self.environment, renderer, num_envs)
         return RealityPlan(*where, features, latent, *models, disturbance)
 
-    def dream(self, features: str, tau: float, num_envs: int) -> DreamPlan:
+    def dream(
+        self, features: str, tau: float, num_envs: int, ends: Ends = "threshold"
+    ) -> DreamPlan:
         """Plan M's dream, which is cut where episodes of the environment are."""
         cap = catalogue.specification(self.environment).cap
-        return DreamPlan(num_envs, features, tau, cap, self.memory.payload())
+        return DreamPlan(num_envs, features, tau, cap, self.memory.payload(), ends)
 
     def check_dream(self) -> None:
         """Make sure that C can learn in the dream: M predicts what a return there consists of.

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from world_models.errors import ParameterError
 from world_models.worlds.dream_noise import DreamNoise
-from world_models.worlds.parts import DreamingMemory
+from world_models.worlds.parts import DreamingMemory, Ends
 from world_models.worlds.world import BoolArray, FloatArray, Step
 
 
@@ -16,8 +16,9 @@ class Dream:
 
     The first z is sampled from a stored first frame's (mu, logvar). Then M predicts the next z's
     mixture from (z, a, h), and z is drawn from it at temperature τ: mixture logits / τ, noise × √τ.
-    A dream ends when M's logit of the end is above 0 (thresholded, not drawn); the cap truncates.
-    The reward of a step is the mean that M's reward head predicts, or 1 if M has none.
+    In the paper a dream ends where M's logit of the end is above 0; it may also end by chance, at
+    the risk that M predicts, so that C cannot live for long just below the threshold. The cap
+    truncates. The reward of a step is the mean that M's reward head predicts, or 1 if M has none.
 
     An episode's random numbers depend on its seed alone. The last bits of its z depend on how many
     episodes run beside it too, as :class:`~world_models.worlds.world.World` says. Live episodes
@@ -25,7 +26,14 @@ class Dream:
     """
 
     def __init__(
-        self, memory: DreamingMemory, *, tau: float, cap: int, num_envs: int, features: str
+        self,
+        memory: DreamingMemory,
+        *,
+        tau: float,
+        cap: int,
+        num_envs: int,
+        features: str,
+        ends: Ends = "threshold",
     ) -> None:
         """Make room for ``num_envs`` dreams.
 
@@ -35,6 +43,7 @@ class Dream:
             cap: steps after which a dream is truncated.
             num_envs: the most dreams at once.
             features: what C sees: z, then the letters of M's parts, such as "zh".
+            ends: how a dream ends.
 
         Raises:
             ParameterError: ``tau`` or ``cap`` is not positive, or M has no such part.
@@ -46,7 +55,7 @@ class Dream:
         self.num_envs, self.action_size = num_envs, memory.action_size
         self.z_size, self.feature_size = memory.z_size, memory.feature_size(features)
         self._memory, self._tau, self._cap = memory, tau, cap
-        self._seen = memory.seen(features)
+        self._seen, self._ends = memory.seen(features), ends
         self._noise = DreamNoise(num_envs, memory.z_size)
         self._state = memory.start(num_envs)
         self._z = np.zeros((num_envs, memory.z_size), np.float32)
@@ -99,9 +108,14 @@ class Dream:
             memory, noise, z = self._memory, self._noise, self._z[rows]
             memory.step(self._state, z, actions[member], self._age[member] == 0, rows)
             expected = memory.predict(self._state, rows)
-            memory.sample(expected, noise.u, noise.eps, noise.rows(member), self._tau, z)
+            drawn = noise.rows(member)
+            memory.sample(expected, noise.u, noise.eps, drawn, self._tau, z)
             self._age[member] += 1
-            ended[member] = False if expected.end is None else expected.end > 0
+            if expected.end is not None:
+                chance = self._ends == "drawn"
+                ended[member] = (
+                    noise.v[drawn] < memory.risk(expected.end) if chance else expected.end > 0
+                )
             capped[member] = (self._age[member] >= self._cap) & ~ended[member]
             rewards[member] = 1 if expected.reward is None else expected.reward
             self._look(rows)

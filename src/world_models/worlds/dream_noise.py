@@ -23,12 +23,15 @@ class DreamNoise:
     Attributes:
         u: float32 (n · BLOCK, Z), uniform in [0, 1).
         eps: float32 (n · BLOCK, Z), standard normal.
+        v: float32 (n · BLOCK,), uniform in [0, 1), for what is drawn once a step.
     """
 
     def __init__(self, members: int, z_size: int) -> None:
+        self.v = np.empty(members * BLOCK, np.float32)
         self.u = np.empty((members * BLOCK, z_size), np.float32)
         self.eps = np.empty_like(self.u)
         self._streams: list[np.random.Generator | None] = [None] * members
+        self._ends: list[np.random.Generator | None] = [None] * members
         self._slot = np.full(members, -1, np.int64)
         self._time = np.zeros(members, np.int64)
 
@@ -55,6 +58,7 @@ class DreamNoise:
         noise = np.empty((len(unique), self.u.shape[1]), np.float32)
         for i, (slot, seed) in enumerate(zip(slots, unique, strict=True)):
             generator = self._streams[slot] = stream(int(seed), "dream")
+            self._ends[slot] = stream(int(seed), "dream ends")
             frames[i] = generator.integers(choices)
             generator.standard_normal(dtype=np.float32, out=noise[i])
         return frames[inverse], noise[inverse]
@@ -70,8 +74,10 @@ class DreamNoise:
         return rows
 
     def _draw(self, slot: int) -> None:
-        generator = self._streams[slot]
+        generator, ends = self._streams[slot], self._ends[slot]
         assert generator is not None
+        assert ends is not None
         block = slice(slot * BLOCK, (slot + 1) * BLOCK)
         generator.random(dtype=np.float32, out=self.u[block])
         generator.standard_normal(dtype=np.float32, out=self.eps[block])
+        ends.random(dtype=np.float32, out=self.v[block])

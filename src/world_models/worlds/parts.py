@@ -5,7 +5,7 @@ opaque object to worlds, who keep it, and hand it back.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,8 @@ FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
 Rows = slice | NDArray[np.intp]
 """Which episodes: a slice, or indices."""
+Ends = Literal["threshold", "drawn"]
+"""How a dream ends: where M's logit of the end is above 0, or by chance, at the risk M predicts."""
 
 
 class Encoder(Protocol):
@@ -106,6 +108,9 @@ class DreamingMemory(RecurrentMemory, Protocol):
 
     def predict(self, state: Any, rows: Rows = ...) -> Any:
         """The :class:`Expectation` of k episodes, valid until the next call."""
+
+    def risk(self, end: FloatArray) -> FloatArray:
+        """The probability (k,) that an episode ends with this step, of an expectation's ``end``."""
 
     def sample(
         self,

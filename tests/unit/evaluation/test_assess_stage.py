@@ -22,7 +22,7 @@ VALUES = {
     "dreams": 6,
     "tau": 1.0,
     "frames": 50,
-    "restart_weight": 10.0,
+    "ends": "threshold",
     "seed": 9,
 }
 

@@ -19,6 +19,7 @@ VALUES = {
     "latent": "mean",
     "dream_episodes": 3,
     "tau": 1.1,
+    "ends": "drawn",
     "disturbance": "none",
     "strength": 0.0,
     "batch": 2,

@@ -9,6 +9,7 @@ REALITY = {
     "renderer": "fast",
     "latent": "sample",
     "tau": None,
+    "ends": None,
     "features": "zh",
     "hidden": 0,
     "optimiser": "cma",
@@ -27,7 +28,14 @@ REALITY = {
     "final_episodes": 0,
     "seed": 1,
 }
-DREAM = {**REALITY, "world": "dream", "renderer": None, "latent": None, "tau": 1.15}
+DREAM = {
+    **REALITY,
+    "world": "dream",
+    "renderer": None,
+    "latent": None,
+    "tau": 1.15,
+    "ends": "drawn",
+}
 
 
 OPENAI_ES = {**DREAM, "optimiser": "openai-es", "variant": None, "learning_rate": 0.01}
@@ -45,6 +53,8 @@ def test_accepts(values):
         (REALITY, {"renderer": None}, "renderer must have a value when world is reality"),
         (REALITY, {"latent": None}, "latent must have a value when world is reality"),
         (REALITY, {"tau": 1.0}, "tau must be null when world is reality"),
+        (REALITY, {"ends": "drawn"}, "ends must be null when world is reality"),
+        (DREAM, {"ends": None}, "ends must have a value when world is dream"),
         (DREAM, {"tau": None}, "tau must have a value when world is dream"),
         (DREAM, {"renderer": "fast"}, "renderer must be null when world is dream"),
         (REALITY, {"population": 2}, "population = 2"),

@@ -28,6 +28,7 @@ PARAMETERS = EvolveParameters(
     renderer=None,
     latent=None,
     tau=1.0,
+    ends="threshold",
     features="zch",
     hidden=0,
     optimiser="cma",

@@ -19,18 +19,25 @@ BFLOAT16 = Choice("cpu", "compiled-bfloat16", "bfloat16")
 
 
 def memory(
-    sizes: Sizes, restart_bias: float = -0.7, seed: int = 0, choice: Choice | None = None
+    sizes: Sizes,
+    restart_bias: float = -0.7,
+    seed: int = 0,
+    choice: Choice | None = None,
+    *,
+    gain: float = 3.0,
+    end_weight: float = 1.0,
 ) -> Memory:
     """An M whose episodes end now and then (``restart_bias`` lower: later)."""
     torch.manual_seed(seed)
     network = MDNRNN(sizes)
     for head in (network.restart, network.end):
         if head is not None:
-            head.weight.data *= 3
+            head.weight.data *= gain
             head.bias.data.fill_(restart_bias)
     rng = np.random.default_rng(seed)
     mu = rng.standard_normal((6, sizes.z_size), np.float32)
-    return Memory(network, Initial(mu, np.full_like(mu, -2.0)), choice)
+    initial = Initial(mu, np.full_like(mu, -2.0))
+    return Memory(network, initial, choice, end_weight=end_weight)
 
 
 def write_artifact(out: Path, m: Memory, environment: str, details=None) -> None:

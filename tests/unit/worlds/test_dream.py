@@ -12,8 +12,9 @@ from world_models.worlds.episodes import play
 SEEDS = [3, 11, 3, 42, 7, 100, 8, 9]
 
 
-def dream(sizes=DOOM, tau=1.1, cap=60, num_envs=8, features="zch", **kind):
-    return Dream(memory(sizes, **kind), tau=tau, cap=cap, num_envs=num_envs, features=features)
+def dream(sizes=DOOM, tau=1.1, cap=60, num_envs=8, features="zch", ends="threshold", **kind):
+    given = {"tau": tau, "cap": cap, "num_envs": num_envs, "features": features, "ends": ends}
+    return Dream(memory(sizes, **kind), **given)
 
 
 def act(features):
@@ -103,6 +104,32 @@ def test_rewards_and_ends_of_doom():
     assert np.array_equal(outcomes.returns, outcomes.lengths)
     assert (outcomes.terminated ^ outcomes.truncated).all()
     assert (outcomes.lengths[outcomes.truncated] == 60).all()
+
+
+def test_drawn_ends_come_at_the_risk_that_m_predicts():
+    """A constant risk: lives are geometric. Training counted ends ten times: 1/11 becomes 1/101."""
+    seeds = range(400)
+    risk = 1 / 101
+    kind = {"restart_bias": np.log(0.1), "gain": 0.0, "end_weight": 10.0}
+    outcomes = play(dream(ends="drawn", num_envs=400, cap=2000, **kind), act, seeds)
+    assert outcomes.terminated.all()
+    lengths = outcomes.lengths
+    assert lengths.mean() == pytest.approx(1 / risk, abs=4 * (1 / risk) / np.sqrt(400))
+    assert np.mean(lengths > 70) == pytest.approx((1 - risk) ** 70, abs=0.1)
+    never = play(dream(num_envs=400, cap=50, **kind), act, seeds)
+    assert never.truncated.all()  # the logit stays below 0
+
+
+def test_how_a_dream_ends_changes_nothing_before_its_end():
+    drawn, one = trajectories(SEEDS, ends="drawn")
+    same, two = trajectories(SEEDS, ends="threshold")
+    assert one != two
+    again, three = trajectories(SEEDS, ends="drawn")
+    assert one == three
+    for first, second, third in zip(drawn, same, again, strict=True):
+        shared = min(len(first), len(second))
+        np.testing.assert_allclose(first[:shared], second[:shared], atol=1e-4)
+        assert len(first) == len(third)
 
 
 def test_reward_head_gives_the_reward():
