@@ -20,7 +20,7 @@ def run(arguments: Namespace) -> int:
     if arguments.write is None:
         print(table)
     else:
-        results.write(arguments.write, table)
+        results.write(arguments.write, table, arguments.experiment)
     return 0
 
 

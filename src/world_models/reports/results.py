@@ -11,7 +11,6 @@ from world_models.errors import UserError
 from world_models.reports.metrics import read, readable
 from world_models.storage import atomic
 
-BEGIN, END = "<!-- results -->", "<!-- end of results -->"
 POLICIES = {"agent": "trained agent", "random": "random policy", "dream": "agent, in the dream"}
 
 
@@ -55,20 +54,27 @@ def _row(environment: str, policy: str, score: Mapping[str, Any]) -> dict[str, s
     }
 
 
-def block(text: str) -> str:
+def markers(experiment: str | None = None) -> tuple[str, str]:
+    """The lines between which a document has a table: the pipelines', or an experiment's."""
+    name = f"results of {experiment}" if experiment else "results"
+    return f"<!-- {name} -->", f"<!-- end of {name} -->"
+
+
+def block(text: str, experiment: str | None = None) -> str:
     """What stands between the markers of a document, stripped.
 
     Raises:
         UserError: the markers are missing.
     """
-    _, found, rest = text.partition(BEGIN)
-    inside, end, _ = rest.partition(END)
-    if not (found and end):
-        raise UserError(f"The file needs the lines {BEGIN} and {END}, where the table belongs.")
+    begin, end = markers(experiment)
+    _, found, rest = text.partition(begin)
+    inside, ended, _ = rest.partition(end)
+    if not (found and ended):
+        raise UserError(f"The file needs the lines {begin} and {end}, where the table belongs.")
     return inside.strip()
 
 
-def write(document: Path, content: str) -> None:
+def write(document: Path, content: str, experiment: str | None = None) -> None:
     """Replace what stands between the markers.
 
     Raises:
@@ -78,6 +84,7 @@ def write(document: Path, content: str) -> None:
         text = document.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{document} cannot be read: {error}.") from error
-    block(text)
-    before, after = text.split(BEGIN)[0], text.split(END)[1]
-    atomic.write(document, f"{before}{BEGIN}\n{content}\n{END}{after}".encode())
+    block(text, experiment)
+    begin, end = markers(experiment)
+    before, after = text.split(begin)[0], text.split(end)[1]
+    atomic.write(document, f"{before}{begin}\n{content}\n{end}{after}".encode())
