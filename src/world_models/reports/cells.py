@@ -21,12 +21,20 @@ Cells = dict[str, dict[str, Any]]
 """By cell: the metrics of its stages, by stage."""
 STAGES = ("collect", "rollouts", "assess", "evolve", "evaluate")
 PUBLISHED = "published.yaml"
-"""In the experiment's folder: what the paper says of some cells."""
+"""In the experiment's folder: what the paper says of some cells, and ``share_of``, the cell whose
+score a cell's is a share of."""
 MARKS = {
     "agent": ("in reality", "o"),
     "dream": ("in the dream", "s"),
     "published": ("published", "D"),
+    "attention": ("AttentionAgent, published", "^"),
 }
+OF_PAPERS = {
+    "agent": "published (± SD)",
+    "dream": "published, dream (± SD)",
+    "attention": "AttentionAgent (± SD)",
+}
+"""Columns of published scores."""
 FIGURES = {
     "laps finished": ("evaluate", "agent", "lap_finished", ".0%"),
     "accidents": ("evaluate", "agent", "accident", ".0%"),
@@ -77,20 +85,26 @@ def published(experiment: Path) -> Mapping[str, Any]:
 
 def table(cells: Cells, paper: Mapping[str, Any]) -> str:
     """The table in Markdown: mean ± standard error, SD and n of each cell, and what else it has."""
-    rows = [_row(name, cell, paper.get(name, {})) for name, cell in cells.items()]
+    rows = [_row(name, cells, paper) for name in cells]
     return pd.DataFrame(rows).fillna("–").to_markdown(index=False, disable_numparse=True)
 
 
-def _row(name: str, cell: Mapping[str, Any], paper: Mapping[str, Any]) -> dict[str, str]:
+def _row(name: str, cells: Cells, papers: Mapping[str, Any]) -> dict[str, str]:
+    cell, paper = cells[name], papers.get(name, {})
     scores = cell["evaluate"]
     agent = scores["agent"]
+    whole = paper.get("share_of")
     row = {"cell": name, "mean ± SE": _score(agent), "SD": f"{agent['sd']:.0f}"}
     row["n"] = f"{agent['n']}"
+    if whole in cells:
+        row["share"] = f"{agent['mean'] / cells[whole]['evaluate']['agent']['mean']:.0%}"
     if "dream" in scores:
         row["in the dream"] = _score(scores["dream"])
-    for policy, label in (("agent", "published (± SD)"), ("dream", "published, dream (± SD)")):
+    for policy, label in OF_PAPERS.items():
         if policy in paper:
             row[label] = f"{paper[policy]['mean']:.0f} ± {paper[policy]['sd']:.0f}"
+    if whole in papers and "agent" in paper:
+        row["published, share"] = f"{paper['agent']['mean'] / papers[whole]['agent']['mean']:.0%}"
     for label, (*place, form) in FIGURES.items():
         value: Any = cell
         for key in place:
@@ -131,10 +145,11 @@ def _points(cells: Cells, paper: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
                 yield {"cell": name, "policy": policy} | {
                     key: score[key] for key in ("mean", "se", "sd", "n")
                 }
-        if "agent" in paper.get(name, {}):
-            score = paper[name]["agent"]
-            se = score["sd"] / math.sqrt(score["n"])
-            yield {"cell": name, "policy": "published", "se": se} | dict(score)
+        for policy, shown in (("agent", "published"), ("attention", "attention")):
+            if policy in paper.get(name, {}):
+                score = paper[name][policy]
+                se = score["sd"] / math.sqrt(score["n"])
+                yield {"cell": name, "policy": shown, "se": se} | dict(score)
 
 
 def figure(points: pd.DataFrame) -> Figure:

@@ -48,6 +48,28 @@ def test_an_experiment_has_a_row_for_each_cell_in_the_order_of_its_parameters(tm
     assert (first["in the dream"], first["published (± SD)"]) == ("813 ± 4", "906 ± 21")
 
 
+def test_a_share_of_another_cells_score_stands_beside_the_published_share(tmp_path):
+    store(tmp_path, "plain", "evaluate", {"agent": AGENT | {"mean": 900.0}})
+    store(tmp_path, "dark", "evaluate", {"agent": AGENT | {"mean": 450.0}})
+    store(tmp_path, "foggy", "evaluate", {"agent": AGENT | {"mean": 90.0}})
+    paper = {
+        "plain": {"share_of": "plain", "agent": {"mean": 800, "sd": 37}},
+        "dark": {"share_of": "plain", "agent": {"mean": 200, "sd": 9}},
+        "foggy": {"share_of": "plain"},
+    }
+    shown = {row["cell"]: row for row in rows(table(load(tmp_path), paper))}
+    assert {cell: row["share"] for cell, row in shown.items()} == {
+        "plain": "100%",
+        "dark": "50%",
+        "foggy": "10%",
+    }
+    assert [shown[c]["published, share"] for c in ("plain", "dark", "foggy")] == [
+        "100%",
+        "25%",
+        "–",
+    ]
+
+
 def test_the_picture_shows_every_mean_with_its_standard_error(tmp_path):
     store(tmp_path, "cold", "evaluate", {"agent": AGENT, "dream": AGENT | {"mean": 2000.0}})
     (tmp_path / "published.yaml").write_text("cells: {cold: {agent: {mean: 193, sd: 58, n: 100}}}")
