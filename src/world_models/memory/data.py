@@ -18,6 +18,7 @@ from world_models.seeding import stream
 from world_models.storage.latents import Latents
 
 Array = NDArray[np.float32]
+Index = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +86,9 @@ class Batch(NamedTuple):
     targets: Targets
     counts: Counts
     """Divisors of the losses: of the whole batch, also where this is one device's share of it."""
+    follows: bool | None = None
+    """Whether each sequence goes on where the same member's last one ended. False: it begins a
+    track that later ones go on with. None: it stands alone, and begins with an empty memory."""
 
 
 class Windows:
@@ -106,19 +110,22 @@ class Windows:
         offsets = stream(self._seed, "sequences", step)
         last = max(self._count - self._length, 0)
         begin = offsets.integers(last + 1, size=self._batch_size)
-        return self._cut(begin, stream(self._seed, "z", step), rank, world_size)
+        return self._cut(self._from(begin), stream(self._seed, "z", step), rank, world_size)
 
     def spread(self) -> Batch:
         """A fixed batch of up to ``batch_size`` sequences, evenly spread, for validation."""
         whole = max(self._count // self._length, 1)
         number = min(whole, self._batch_size)
         begin = np.arange(number) * whole // number * self._length
-        return self._cut(begin, stream(self._seed, "validation z"), 0, 1)
+        return self._cut(self._from(begin), stream(self._seed, "validation z"), 0, 1)
 
-    def _cut(
-        self, begin: NDArray[np.int64], noise: np.random.Generator, rank: int, world_size: int
-    ) -> Batch:
-        index = np.minimum(np.arange(self._length + 1)[:, None] + begin, self._count)
+    def _from(self, begin: Index) -> Index:
+        """Positions (T + 1, B) of sequences and of the step after them; N behind the data."""
+        index: Index = np.minimum(np.arange(self._length + 1)[:, None] + begin, self._count)
+        return index
+
+    def _cut(self, index: Index, noise: np.random.Generator, rank: int, world_size: int) -> Batch:
+        """The sequences of steps ``index`` (T + 1, B), of which the last are targets only."""
         eps = noise.standard_normal((*index.shape, self._steps.mu.shape[1]), np.float32)
         masks = [getattr(self._steps, name)[index[:-1]] for name in ("z_known", "end_known")]
         masks.append((index[:-1] < self._count).astype(np.float32))
@@ -136,6 +143,37 @@ class Windows:
             Targets(*(torch.from_numpy(np.ascontiguousarray(x)) for x in targets)),
             counts,
         )
+
+
+class Tracks(Windows):
+    """Sequences that go on from batch to batch, so that M's memory can: long stories are learned.
+
+    The authors' Doom code trains so. Each epoch joins the episodes in another order, and cuts what
+    comes out into ``batch_size`` tracks of equal length; a batch has the next sequence of each.
+    """
+
+    def __init__(self, steps: Steps, *, length: int, batch_size: int, seed: int) -> None:
+        """Prepare tracks; arguments as for :class:`Windows`."""
+        super().__init__(steps, length=length, batch_size=batch_size, seed=seed)
+        self._spans = np.append(np.flatnonzero(steps.starts), len(steps))
+        self._epoch, self._order = -1, np.empty(0, np.int64)
+
+    def batch(self, step: int, rank: int = 0, world_size: int = 1) -> Batch:
+        """The batch of gradient step ``step``; see :meth:`Windows.batch`."""
+        track = self._count // self._batch_size
+        epoch, number = divmod(step, max(track // self._length, 1))
+        if epoch != self._epoch:
+            self._epoch, self._order = epoch, self._joined(epoch)
+        begin = np.arange(self._batch_size) * track + number * self._length
+        index = self._order[self._from(begin)]
+        noise = stream(self._seed, "z", step)
+        return self._cut(index, noise, rank, world_size)._replace(follows=number > 0)
+
+    def _joined(self, epoch: int) -> Index:
+        """The steps of all episodes in an order of the epoch's own, and N for what is behind."""
+        episodes = stream(self._seed, "episodes", epoch).permutation(len(self._spans) - 1)
+        spans = [np.arange(self._spans[e], self._spans[e + 1]) for e in episodes]
+        return np.concatenate([*spans, [self._count]])
 
 
 def _padded(values: Array) -> Array:

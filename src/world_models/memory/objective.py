@@ -11,12 +11,14 @@ from functools import partial
 import torch
 
 from world_models.formulations import TEXTBOOK, Choice
+from world_models.memory.cells import State
 from world_models.memory.data import Batch
 from world_models.memory.loss import Losses, losses, scalar_losses, z_weight
 from world_models.memory.network import MDNRNN, Prediction
 
-Objective = Callable[[Batch], Losses]
-"""The losses of sequences that begin with an empty memory; differentiable."""
+Objective = Callable[[Batch, State | None], tuple[Losses, State]]
+"""From sequences and the memory (h, c, …) that they begin with, None for an empty one, to their
+losses, differentiable by the weights, and the memory after them."""
 
 
 @contextmanager
@@ -42,23 +44,29 @@ def objective(network: MDNRNN, choice: Choice, restart_weight: float) -> Iterato
         yield partial(_compiled, sequences, network, restart_weight)
 
 
-def _textbook(network: MDNRNN, choice: Choice, restart_weight: float, batch: Batch) -> Losses:
+def _textbook(
+    network: MDNRNN, choice: Choice, restart_weight: float, batch: Batch, state: State | None
+) -> tuple[Losses, State]:
     low = choice.precision == "bfloat16"
     with torch.autocast(choice.device, dtype=torch.bfloat16, enabled=low):
-        state = network.initial_state(batch.z.shape[1])
-        prediction, _ = network.sequence(batch.z, batch.actions, batch.starts, state)
-    return losses(prediction, batch.targets, batch.counts, restart_weight)
+        first = state or network.initial_state(batch.z.shape[1])
+        prediction, after = network.sequence(batch.z, batch.actions, batch.starts, first)
+    found = losses(prediction, batch.targets, batch.counts, restart_weight)
+    return found, tuple(part.detach() for part in after)
 
 
 def _compiled(
-    sequences: Callable[..., tuple[torch.Tensor, torch.Tensor]],
+    sequences: Callable[..., tuple[torch.Tensor, torch.Tensor, State]],
     network: MDNRNN,
     restart_weight: float,
     batch: Batch,
-) -> Losses:
+    state: State | None,
+) -> tuple[Losses, State]:
     inputs = [batch.z, batch.actions, batch.starts[..., None]][: 2 + network.sizes.restart]
     weight = z_weight(batch.targets, batch.counts)
-    nll, outputs = sequences(inputs, batch.starts, batch.targets.z, weight, network.flat())
+    given = (inputs, batch.starts, batch.targets.z, weight, network.flat())
+    nll, outputs, after = sequences(*given, state)
     named = dict(zip(network.scalar_heads(), outputs, strict=True))
     said = Prediction(nll, *(named.get(name) for name in ("restart", "reward", "end")))
-    return Losses(nll, *scalar_losses(said, batch.targets, batch.counts, restart_weight))
+    scalars = scalar_losses(said, batch.targets, batch.counts, restart_weight)
+    return Losses(nll, *scalars), after

@@ -39,6 +39,13 @@ class MDNRNNParameters(Parameters):
     steps: Annotated[int, Field(ge=0, description="Gradient steps; 0: weights as drawn.")]
     batch_size: Annotated[int, Field(ge=1, description="Sequences in a batch, over all devices.")]
     sequence_length: Annotated[int, Field(ge=1, description="Steps in a sequence.")]
+    stateful: Annotated[
+        bool,
+        Field(
+            description="Whether memory goes on from batch to batch, as in the authors' Doom code; "
+            "else sequences stand anywhere and begin with an empty memory."
+        ),
+    ]
     learning_rate: Annotated[float, Field(gt=0, le=1, description="Adam's rate at the start.")]
     schedule: Annotated[
         Literal["constant", "exponential", "cosine"],

@@ -1,18 +1,21 @@
 """M's training: its losses, learning rate and batches, for the harness that V and M share."""
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from world_models.devices import DeviceSettings
 from world_models.formulations import Choice, choose
-from world_models.memory.data import Batch, Steps, Windows
+from world_models.memory.cells import State
+from world_models.memory.data import Batch, Steps, Tracks, Windows
+from world_models.memory.loss import Losses
 from world_models.memory.network import MDNRNN, Sizes
-from world_models.memory.objective import Objective, objective
+from world_models.memory.objective import objective
 from world_models.memory.parameters import MDNRNNParameters
 from world_models.seeding import torch_seed
 from world_models.training.fit import Log, fit
@@ -53,18 +56,40 @@ class MemoryTraining(Training[Batch]):
     ) -> None:
         p = parameters
         plan = Plan(p.steps, p.validate_every, p.gradient_clip, partial(learning_rate, p))
-        windows = partial(Windows, length=p.sequence_length, batch_size=p.batch_size, seed=p.seed)
-        super().__init__(network, plan, [windows(held_out).spread()])
-        self._windows, self._choice, self._restart_weight = (
-            windows(training),
-            choice,
-            p.restart_weight,
-        )
+        shape = {"length": p.sequence_length, "batch_size": p.batch_size, "seed": p.seed}
+        super().__init__(network, plan, [Windows(held_out, **shape).spread()])
+        self._windows = (Tracks if p.stateful else Windows)(training, **shape)
+        self._choice, self._restart_weight = choice, p.restart_weight
+        self._carried: State | None = None
 
-    def open_losses(self) -> AbstractContextManager[Objective]:
-        """The losses of a batch of sequences that begin with an empty memory."""
+    @contextmanager
+    def open_losses(self) -> Iterator[Callable[[Batch], Losses]]:
+        """The losses of a batch of sequences; those that go on take up the last one's memory."""
         assert isinstance(self.network, MDNRNN)
-        return objective(self.network, self._choice, self._restart_weight)
+        with objective(self.network, self._choice, self._restart_weight) as model:
+
+            def losses(batch: Batch) -> Losses:
+                found, after = model(batch, self._carried if batch.follows else None)
+                if batch.follows is not None:
+                    self._carried = after
+                return found
+
+            yield losses
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Beside the rest the memory that the next batch takes up.
+
+        A process knows only that of its own device. So where there are several, a training that
+        was interrupted goes on with an empty memory.
+        """
+        super().on_save_checkpoint(checkpoint)
+        alone = self.trainer.world_size == 1
+        checkpoint["carried"] = self._carried if alone else None
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """What :meth:`on_save_checkpoint` added."""
+        super().on_load_checkpoint(checkpoint)
+        self._carried = checkpoint["carried"]
 
     def batches(self, start: int, rank: int, world: int) -> Iterator[Batch]:
         """Random sequences, each step's from its number alone: a device's share of each batch."""

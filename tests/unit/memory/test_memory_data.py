@@ -1,9 +1,11 @@
 """Sequences: what follows what, where episodes end, and what a batch depends on."""
 
+from itertools import pairwise
+
 import numpy as np
 import torch
 
-from world_models.memory.data import Steps, Windows
+from world_models.memory.data import Steps, Tracks, Windows
 from world_models.storage.latents import Latents
 
 LENGTHS = [7, 5, 9]
@@ -104,3 +106,52 @@ def test_devices_share_a_batch():
         assert torch.equal(share.z, whole.z[:, rank::2])
         assert torch.equal(share.targets.z, whole.targets.z[:, rank::2])
         assert share.counts.z == whole.counts.z / 2
+
+
+def tracks(steps, **changes):
+    return Tracks(steps, **({"length": 10, "batch_size": 4, "seed": 1} | changes))
+
+
+def test_tracks_go_on_where_they_were_and_an_epoch_sees_every_step_once():
+    rng = np.random.default_rng(0)
+    lengths = [*rng.integers(5, 60, 9)]
+    lengths.append(400 - sum(lengths))
+    data = Steps.of(latents(lengths, [True] * 10), np.arange(10))
+    batches = [tracks(data).batch(step) for step in range(20)]
+    assert [batch.follows for batch in batches[:11]] == [False] + [True] * 9 + [False]
+    epochs = []
+    for first in (0, 10):
+        epoch = batches[first : first + 10]
+        for one, other in pairwise(epoch):
+            known = one.targets.z_mask[-1] == 1
+            torch.testing.assert_close(
+                one.targets.z[-1][known], other.z[0][known], atol=0.01, rtol=0
+            )
+        now = torch.cat([batch.actions[..., 0] for batch in epoch]).T.flatten().long().numpy()
+        assert sorted(now) == list(range(400))
+        breaks = now[1:][np.diff(now) != 1]
+        begin = np.flatnonzero(data.starts)
+        assert set(breaks) <= set(begin)  # whole episodes, one after another
+        epochs.append(now)
+    assert not np.array_equal(*epochs)
+    again = tracks(data).batch(13)
+    for one, other in zip(again[:3], batches[13][:3], strict=True):
+        assert torch.equal(one, other)
+
+
+def test_tracks_share_a_batch_among_devices():
+    data = Steps.of(latents([30] * 8, [True] * 8), np.arange(8))
+    whole = tracks(data).batch(2)
+    for rank in (0, 1):
+        share = tracks(data).batch(2, rank, 2)
+        assert torch.equal(share.z, whole.z[:, rank::2])
+        assert share.follows == whole.follows
+        assert share.counts.z == whole.counts.z / 2
+
+
+def test_tracks_of_less_data_than_a_batch_are_padded_and_masked():
+    data = Steps.of(latents(), np.arange(3))
+    batch = tracks(data, length=10, batch_size=4).batch(1)
+    assert batch.follows is False
+    assert batch.targets.z_mask.sum() > 0
+    assert torch.isfinite(batch.z).all()

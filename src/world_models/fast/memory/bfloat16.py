@@ -45,8 +45,9 @@ class BFloat16Sequences:
         z: Tensor,
         weight: Tensor,
         parameters: Sequence[Tensor],
-    ) -> tuple[Tensor, Tensor]:
-        """NLL and scalar heads; arguments as in :mod:`world_models.fast.memory.training`.
+        state: tuple[Tensor, ...] | None = None,
+    ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        """NLL, scalar heads, memory; arguments as in :mod:`world_models.fast.memory.training`.
 
         A backward pass must come before the next call with a batch of this shape.
         """
@@ -55,11 +56,10 @@ class BFloat16Sequences:
         if key not in self._runs:
             steps, members = starts.shape
             self._runs[key] = _Run(shapes, steps, members, self._lanes)
-        batch = _Batch(inputs, starts, z.contiguous(), weight)
-        result: tuple[Tensor, Tensor] = _Function.apply(  # type: ignore[no-untyped-call]
-            self._runs[key], batch, *parameters
-        )
-        return result
+        run = self._runs[key]
+        batch = _Batch(inputs, starts, z.contiguous(), weight, state)
+        nll, scalars = _Function.apply(run, batch, *parameters)  # type: ignore[no-untyped-call]
+        return nll, scalars, run.memory()
 
 
 class _Shapes(NamedTuple):
@@ -82,6 +82,7 @@ class _Batch(NamedTuple):
     starts: Tensor
     z: Tensor
     weight: Tensor
+    state: tuple[Tensor, ...] | None
 
 
 class _Weights(NamedTuple):
@@ -141,6 +142,9 @@ class _Run:
             self._x[:-1, :, at : at + part.shape[2]] = part
             at += part.shape[2]
         self._keep[:-1] = 1 - batch.starts
+        h, c = batch.state or (torch.zeros(()), torch.zeros(()))
+        self._x[0, :, at + 1 :] = h * self._keep[0, :, None]  # the kernel does so at later steps
+        self._c[0] = c
         self._z, self._weight = batch.z, batch.weight
         blocks = self._weights.blocks([p.shape for p in parameters])
         for parameter, (matrix, row, column) in zip(parameters, blocks, strict=True):
@@ -155,6 +159,10 @@ class _Run:
         self._map(self._forward, self._lanes)
         nll = sum(self._map(self._nll, self._chunks))
         return nll, self._out[:, :, self._shapes.mixture :].float().movedim(-1, 0)
+
+    def memory(self) -> tuple[Tensor, Tensor]:
+        """Memory after the latest forward pass: h and c, float32 (B, H)."""
+        return self._h[-1, :, 1:].float(), self._c[-1].clone()
 
     def _forward(self, who: slice) -> None:
         core, arrays = self._weights.core.t(), (bits(self._gates), *self._cell())
