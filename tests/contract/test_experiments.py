@@ -61,6 +61,15 @@ def test_commands_read_and_write_what_dvc_tracks(pipeline):
         assert wanted == paths(stage.outs, base), stage.addressing
 
 
+@cache  # many stages share their parameters
+def valid(params: Path, environment: str, text: str | None) -> None:
+    if text is None:
+        check(params, params.parent / "configs")
+    else:
+        overlay = Overlay.parse(text)
+        check_overlay(params, environment, Overlay(ROOT / overlay.path, overlay.keys))
+
+
 @pytest.mark.parametrize("pipeline", PIPELINES)
 def test_parameters_of_experiments_are_valid_and_tracked(pipeline):
     for stage in stages()[pipeline]:
@@ -75,13 +84,10 @@ def test_parameters_of_experiments_are_valid_and_tracked(pipeline):
         place = f"{given.environment}.{declared.name}"
         versions = ("src/world_models/stages/dependencies.yaml", f"versions.{place}")
         root = {(str(given.params), place)}
+        valid(base / given.params, given.environment, given.overlay)
         if not given.overlay:
-            check(base / given.params, (base / given.params).parent / "configs")
             assert tracked == root | {versions}
             continue
         overlay = Overlay.parse(given.overlay)
-        check_overlay(
-            ROOT / given.params, given.environment, Overlay(ROOT / overlay.path, overlay.keys)
-        )
         own = {(str(overlay.path), f"{key}.{declared.name}") for key in overlay.keys}
         assert tracked - root == own | {versions}, stage.addressing
