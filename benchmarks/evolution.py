@@ -21,7 +21,8 @@ from world_models.engine.settings import EngineSettings, usable_cores
 from world_models.envs.carracing.simulator import CarRacing
 from world_models.envs.carracing.specification import SPECIFICATION
 from world_models.memory.model import Initial, Memory
-from world_models.memory.network import MDNRNN, Sizes
+from world_models.memory.network import MDNRNN
+from world_models.memory.sizes import Sizes
 from world_models.vision.model import Vision
 from world_models.vision.network import PAPER_CHANNELS, VAE
 from world_models.worlds import arena

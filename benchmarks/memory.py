@@ -19,8 +19,9 @@ from world_models.formulations import choose
 from world_models.memory.data import Batch
 from world_models.memory.loss import Counts, Targets
 from world_models.memory.model import Initial, Memory
-from world_models.memory.network import MDNRNN, Sizes
+from world_models.memory.network import MDNRNN
 from world_models.memory.objective import objective
+from world_models.memory.sizes import Sizes
 from world_models.worlds.dream import Dream
 
 

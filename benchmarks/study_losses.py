@@ -25,8 +25,9 @@ from world_models.fast.vision import columns, winograd
 from world_models.fast.vision.training import FastVAE
 from world_models.formulations import choose
 from world_models.memory.data import Steps, Windows
-from world_models.memory.network import MDNRNN, Sizes
+from world_models.memory.network import MDNRNN
 from world_models.memory.objective import objective
+from world_models.memory.sizes import Sizes
 from world_models.seeding import hold_out
 from world_models.storage.episodes import EpisodeReader
 from world_models.storage.latents import LatentsReader

@@ -19,8 +19,8 @@ from world_models.envs.parameters import RolloutsParameters
 from world_models.errors import ParameterError, UserError
 from world_models.evaluation.parameters import AssessParameters, EvaluateParameters
 from world_models.evolution.parameters import EvolveParameters
-from world_models.memory.network import Sizes
 from world_models.memory.parameters import MDNRNNParameters
+from world_models.memory.sizes import Sizes
 from world_models.reports.parameters import ReportParameters
 from world_models.schema import (
     Overlay,

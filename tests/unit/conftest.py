@@ -9,7 +9,8 @@ import torch
 from world_models.controller.model import Controller
 from world_models.controller.policy import ControllerSpec, count
 from world_models.memory import model as memory_model
-from world_models.memory.network import MDNRNN, Sizes
+from world_models.memory.network import MDNRNN
+from world_models.memory.sizes import Sizes
 from world_models.storage import artifact, tensors
 from world_models.vision import model as vision_codec
 from world_models.vision.network import PAPER_CHANNELS, VAE

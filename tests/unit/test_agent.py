@@ -10,7 +10,8 @@ import torch
 import world_models
 from world_models.agent import Agent
 from world_models.errors import InputError
-from world_models.memory.network import MDNRNN, Sizes
+from world_models.memory.network import MDNRNN
+from world_models.memory.sizes import Sizes
 from world_models.storage import tensors
 from world_models.vision.network import PAPER_CHANNELS, VAE, as_images
 

@@ -12,7 +12,8 @@ from torch import nn
 from world_models.controller.policy import ControllerSpec, count, layer_sizes
 from world_models.envs import catalogue
 from world_models.errors import ParameterError
-from world_models.memory.network import MDNRNN, Sizes
+from world_models.memory.network import MDNRNN
+from world_models.memory.sizes import Sizes
 from world_models.schema import read_yaml
 from world_models.vision.network import PAPER_CHANNELS, VAE
 

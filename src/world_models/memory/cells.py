@@ -5,11 +5,12 @@ equals ``torch.lstm_cell`` or ``torch.gru_cell`` with the second bias (``b_hh``)
 """
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from torch import Tensor
 
-Name = Literal["lstm", "gru"]
+from world_models.memory.sizes import PARTS, Name
+
 State = tuple[Tensor, ...]
 """The cell's memory, one (B, H) tensor for each name in :attr:`Cell.parts`; h is always first."""
 Step = Callable[[Tensor, State, Tensor, Tensor, Tensor], State]
@@ -52,6 +53,6 @@ def gru(x: Tensor, state: State, w_x: Tensor, w_h: Tensor, bias: Tensor) -> Stat
 
 
 CELLS: dict[Name, Cell] = {
-    "lstm": Cell(("h", "c"), 4, slice(1, 2), lstm),
-    "gru": Cell(("h",), 3, slice(0, 2), gru),
+    "lstm": Cell(PARTS["lstm"], 4, slice(1, 2), lstm),
+    "gru": Cell(PARTS["gru"], 3, slice(0, 2), gru),
 }

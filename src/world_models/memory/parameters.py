@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from world_models.memory.cells import Name
+from world_models.memory.sizes import Name
 from world_models.schema import Parameters
 
 

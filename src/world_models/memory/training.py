@@ -14,9 +14,10 @@ from world_models.formulations import Choice, choose
 from world_models.memory.cells import State
 from world_models.memory.data import Batch, Steps, Tracks, Windows
 from world_models.memory.loss import Losses
-from world_models.memory.network import MDNRNN, Sizes
+from world_models.memory.network import MDNRNN
 from world_models.memory.objective import objective
 from world_models.memory.parameters import MDNRNNParameters
+from world_models.memory.sizes import Sizes
 from world_models.seeding import torch_seed
 from world_models.training.fit import Log, fit
 from world_models.training.module import Plan, Row, Training

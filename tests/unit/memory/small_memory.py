@@ -7,7 +7,8 @@ import torch
 
 from world_models.formulations import Choice
 from world_models.memory.model import INITIAL, WEIGHTS, Initial, Memory
-from world_models.memory.network import MDNRNN, Sizes
+from world_models.memory.network import MDNRNN
+from world_models.memory.sizes import Sizes
 from world_models.storage import artifact, tensors
 
 DOOM = Sizes(4, 1, 8, 5, restart=True, reward_head=False, end_head=False)

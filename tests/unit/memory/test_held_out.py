@@ -10,8 +10,9 @@ from world_models.memory.data import Steps
 from world_models.memory.held_out import HeldOut, evaluate, metrics, risk
 from world_models.memory.mixture import log_prob
 from world_models.memory.model import Initial, Memory
-from world_models.memory.network import MDNRNN, Sizes
+from world_models.memory.network import MDNRNN
 from world_models.memory.rollout import dream_on
+from world_models.memory.sizes import Sizes
 from world_models.storage.latents import Latents
 
 SMALL = Sizes(2, 1, 6, 3, restart=True, reward_head=True, end_head=False)

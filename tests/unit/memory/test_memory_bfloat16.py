@@ -9,8 +9,9 @@ from world_models.fast.memory import arithmetic, cell_kernels
 from world_models.fast.memory import mixture_kernels as kernels
 from world_models.memory.data import Batch
 from world_models.memory.loss import Counts, Targets, losses
-from world_models.memory.network import MDNRNN, Sizes
+from world_models.memory.network import MDNRNN
 from world_models.memory.objective import objective
+from world_models.memory.sizes import Sizes
 
 ALL = Sizes(5, 2, 24, 3, restart=True, reward_head=True, end_head=True)
 PLAIN = Sizes(6, 3, 16, 5, restart=False, reward_head=False, end_head=False)

@@ -12,8 +12,9 @@ from world_models.memory import mixture as textbook
 from world_models.memory.data import Batch
 from world_models.memory.loss import Counts, Targets, losses
 from world_models.memory.mixture import log_prob, split
-from world_models.memory.network import MDNRNN, Prediction, Sizes
+from world_models.memory.network import MDNRNN, Prediction
 from world_models.memory.objective import objective
+from world_models.memory.sizes import Sizes
 
 Z, K = 6, 5
 

@@ -6,7 +6,8 @@ from torch import nn
 
 from world_models.fast.memory.lstm import lstm
 from world_models.memory import cells
-from world_models.memory.network import MDNRNN, Sizes
+from world_models.memory.network import MDNRNN
+from world_models.memory.sizes import Sizes
 
 CARRACING = Sizes(32, 3, 256, 5, restart=False, reward_head=False, end_head=False)
 TAKECOVER = Sizes(64, 1, 512, 5, restart=True, reward_head=False, end_head=False)

@@ -12,9 +12,9 @@ from stopping import StopError, stopping_at
 from world_models.devices import DeviceSettings
 from world_models.memory import training
 from world_models.memory.data import Steps, Tracks
-from world_models.memory.network import Sizes
 from world_models.memory.objective import objective
 from world_models.memory.parameters import MDNRNNParameters
+from world_models.memory.sizes import Sizes
 from world_models.memory.training import build, learning_rate, train
 from world_models.storage.latents import Latents
 from world_models.tracking.journal import Journal

@@ -4,7 +4,8 @@ import numpy as np
 import torch
 
 from world_models.memory.model import Initial, Memory
-from world_models.memory.network import MDNRNN, Sizes
+from world_models.memory.network import MDNRNN
+from world_models.memory.sizes import Sizes
 from world_models.vision.model import Vision
 from world_models.vision.network import PAPER_CHANNELS, VAE
 
