@@ -18,7 +18,8 @@ from scipy.special import expit
 from world_models.errors import InputError
 from world_models.formulations import Choice, choose
 from world_models.memory.inference import Rows, Work, inference
-from world_models.memory.network import MDNRNN, Sizes
+from world_models.memory.network import MDNRNN
+from world_models.memory.sizes import Sizes
 from world_models.storage import artifact, tensors
 
 WEIGHTS = "weights.safetensors"
@@ -177,9 +178,8 @@ class Memory:
             network = MDNRNN(Sizes(**known))
         except (KeyError, TypeError, RuntimeError) as error:
             raise InputError(f"This card does not describe an M ({error}). {_CURE}") from None
-        check_arrays(arrays, network)
-        weights = {k: torch.from_numpy(np.array(arrays[k])) for k in network.state_dict()}
-        network.load_state_dict(weights)
+        frames = (len(arrays.get("initial.mu", ())), network.sizes.z_size)
+        load_weights(arrays, network, {"initial.mu": frames, "initial.logvar": frames})
         initial = Initial(*(np.array(arrays[f"initial.{k}"]) for k in ("mu", "logvar")))
         choice = choice or choose("M", network.sizes._asdict(), wish=details.get("wish"))
         return cls(network, initial, choice, end_weight=float(details.get(END_WEIGHT, 1.0)))
@@ -276,18 +276,16 @@ def state_arrays(network: MDNRNN) -> dict[str, Array]:
     return {k: np.ascontiguousarray(v.detach().cpu().numpy()) for k, v in state.items()}
 
 
-def check_arrays(arrays: Mapping[str, NDArray[Any]], network: MDNRNN) -> None:
-    """Raise InputError unless ``arrays`` are the weights of ``network`` and first frames."""
-    frames = (len(arrays.get("initial.mu", ())), network.sizes.z_size)
-    check_weights(arrays, network, {"initial.mu": frames, "initial.logvar": frames})
-
-
-def check_weights(
+def load_weights(
     arrays: Mapping[str, NDArray[Any]],
     network: MDNRNN,
     more: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
 ) -> None:
-    """Raise InputError unless ``arrays`` are the weights of ``network``, and ``more`` by shape."""
+    """Copy weights into ``network``.
+
+    Raises:
+        InputError: ``arrays`` are not its weights, and ``more`` arrays of these shapes.
+    """
     expected = {name: tuple(value.shape) for name, value in network.state_dict().items()} | {**more}
     found = {name: tuple(value.shape) for name, value in arrays.items()}
     for name in sorted(expected.keys() | found.keys()):
@@ -296,3 +294,5 @@ def check_weights(
                 f"These are not the weights of an M with {network.sizes}: {name} should be "
                 f"{expected.get(name, 'absent')}, is {found.get(name, 'absent')}. {_CURE}"
             )
+    weights = {k: torch.from_numpy(np.array(arrays[k])) for k in network.state_dict()}
+    network.load_state_dict(weights)

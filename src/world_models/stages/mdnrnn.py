@@ -10,16 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 
 from world_models.devices import DeviceSettings
 from world_models.memory import held_out
 from world_models.memory.data import Steps
-from world_models.memory.model import INITIAL, WEIGHTS, Initial, Memory, check_weights, state_arrays
-from world_models.memory.network import MDNRNN, Sizes
+from world_models.memory.model import INITIAL, WEIGHTS, Initial, Memory, load_weights, state_arrays
 from world_models.memory.parameters import MDNRNNParameters
 from world_models.memory.rollout import dream_on
-from world_models.memory.training import build, train, training_choice
+from world_models.memory.sizes import Sizes
 from world_models.seeding import hold_out
 from world_models.stages.command import Context, Input, Outputs, Stage, main
 from world_models.storage import artifact, atomic, tensors
@@ -44,11 +42,16 @@ def run(
     parameters: MDNRNNParameters, inputs: Mapping[str, Input], outputs: Outputs, context: Context
 ) -> None:
     """Train M, from where an interrupted run was, and look at what it learned."""
+    # It loads Lightning, which takes seconds: by now the inputs are known to be sound.
+    from world_models.memory.training import build, train, training_choice
+
     data = _read(inputs["latents"].path, parameters)
     sizes = _sizes(parameters, data.latents)
     devices = DeviceSettings.from_environment()
     folder, log = context.scratch.folder, context.tracker.log_metrics
-    network = _network(sizes, parameters.seed, inputs.get("start"))
+    network = build(sizes, parameters.seed)
+    if "start" in inputs:  # with the weights of another M, which must have these sizes
+        load_weights(tensors.load(inputs["start"].path / WEIGHTS), network)
     history = train(network, parameters, data.training, data.held_out, folder, devices, log)
     memory = Memory(network, data.initial, end_weight=parameters.restart_weight)
     found = held_out.evaluate(memory, data.held_out, parameters.seed)
@@ -97,20 +100,6 @@ def _sizes(parameters: MDNRNNParameters, latents: Latents) -> Sizes:
         end_head=parameters.end_head,
         cell=parameters.cell,
     )
-
-
-def _network(sizes: Sizes, seed: int, start: Input | None) -> MDNRNN:
-    """M with new weights, or with those of the input ``start``.
-
-    Raises:
-        InputError: that M has other shapes.
-    """
-    network = build(sizes, seed)
-    if start is not None:
-        arrays = tensors.load(start.path / WEIGHTS)
-        check_weights(arrays, network)
-        network.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
-    return network
 
 
 def _survival(memory: Memory, data: Data, seed: int) -> pd.DataFrame | None:

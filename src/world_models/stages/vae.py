@@ -5,23 +5,23 @@ Reads the rollouts; writes ``models/<env>/vae``, curves, and frames with their r
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from world_models.devices import DeviceSettings
 from world_models.seeding import hold_out, stream
 from world_models.stages.command import Context, Input, Outputs, Stage, main
 from world_models.storage import artifact, atomic, tensors
 from world_models.storage.episodes import EpisodeReader
-from world_models.training.module import Row
 from world_models.vision.data import Batch, FrameStream, as_batch
-from world_models.vision.model import WEIGHTS, Frames, Vision, check_arrays, state_arrays
+from world_models.vision.model import WEIGHTS, Frames, Vision, load_arrays, state_arrays
 from world_models.vision.network import VAE
 from world_models.vision.parameters import VAEParameters
-from world_models.vision.training import train, training_choice
+
+if TYPE_CHECKING:
+    from world_models.training.module import Row
 
 SHOWN = 32
 """Frames of each kind that are stored to be looked at."""
@@ -31,13 +31,18 @@ def run(
     parameters: VAEParameters, inputs: Mapping[str, Input], outputs: Outputs, context: Context
 ) -> None:
     """Train V, from where an interrupted run was, first with the weights of ``start`` if any."""
+    # It loads Lightning, which takes seconds: by now the inputs are known to be sound.
+    from world_models.vision.training import train, training_choice
+
     reader = EpisodeReader(inputs["rollouts"].path)
     parts = hold_out(reader.index["seed"].to_numpy(np.int64), parameters.validation_fraction)
     frames = FrameStream(reader, parts.training.tolist(), parameters.seed)
     held_out = _held_out(parameters, reader, parts.held_out.tolist())
     devices, folder = DeviceSettings.from_environment(), context.scratch.folder
     log = context.tracker.log_metrics
-    network = _network(parameters, inputs.get("start"), context.environment)
+    network = VAE(parameters.z_size, parameters.channels, parameters.seed).channels_last()
+    if "start" in inputs:  # with the weights of another V, which must have these shapes
+        load_arrays(tensors.load(inputs["start"].path / WEIGHTS), network)
     history = train(network, parameters, frames, held_out, folder, devices, log)
     metrics: dict[str, Any] = {
         name: history[-1][f"validation_{name}"] for name in ("loss", "reconstruction", "kl")
@@ -61,20 +66,6 @@ def run(
     outputs.write_metrics(metrics)
 
 
-def _network(parameters: VAEParameters, start: Input | None, environment: str) -> VAE:
-    """V with new weights, or with those of the input ``start``.
-
-    Raises:
-        InputError: that V has other shapes.
-    """
-    network = VAE(parameters.z_size, parameters.channels, parameters.seed).channels_last()
-    if start is not None:
-        arrays = tensors.load(start.path / WEIGHTS)
-        check_arrays(arrays, network)
-        network.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
-    return network
-
-
 def _held_out(parameters: VAEParameters, reader: EpisodeReader, episodes: list[int]) -> Batch:
     frames = reader.spread(episodes, parameters.validation_frames)
     generator = stream(parameters.seed, "vae held-out noise")
@@ -82,7 +73,7 @@ def _held_out(parameters: VAEParameters, reader: EpisodeReader, episodes: list[i
 
 
 def _reports(
-    history: list[Row], vision: Vision, held_out: Frames, seed: int, reports: Path
+    history: "list[Row]", vision: Vision, held_out: Frames, seed: int, reports: Path
 ) -> None:
     table = pd.DataFrame(history)
     shown = held_out[np.linspace(0, len(held_out) - 1, min(SHOWN, len(held_out))).astype(int)]

@@ -77,9 +77,7 @@ class Vision:
             InputError: the arrays are not a V of these shapes.
         """
         network = VAE(int(details["z_size"]), details.get("channels", PAPER_CHANNELS))
-        check_arrays(arrays, network)
-        state = {name: torch.from_numpy(np.array(value)) for name, value in arrays.items()}
-        network.load_state_dict(state)
+        load_arrays(arrays, network)
         return cls(network, device, details.get("wish"))
 
     def payload(self) -> tuple[dict[str, NDArray[np.float32]], dict[str, Any]]:
@@ -110,8 +108,8 @@ def state_arrays(network: VAE) -> dict[str, NDArray[np.float32]]:
     return {k: np.ascontiguousarray(v.detach().cpu().numpy()) for k, v in state.items()}
 
 
-def check_arrays(arrays: Mapping[str, NDArray[Any]], network: VAE) -> None:
-    """Raise InputError unless ``arrays`` fit ``network`` by name and shape."""
+def load_arrays(arrays: Mapping[str, NDArray[Any]], network: VAE) -> None:
+    """Copy weights into ``network``; InputError unless they fit it by name and shape."""
     expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     found = {name: tuple(value.shape) for name, value in arrays.items()}
     for name in sorted(expected.keys() | found.keys()):
@@ -121,3 +119,5 @@ def check_arrays(arrays: Mapping[str, NDArray[Any]], network: VAE) -> None:
                 f"{list(network.channels)}: {name} should be {expected.get(name, 'absent')}, "
                 f"is {found.get(name, 'absent')}. Train V anew for these parameters (stage vae)."
             )
+    state = {name: torch.from_numpy(np.array(value)) for name, value in arrays.items()}
+    network.load_state_dict(state)
