@@ -11,9 +11,8 @@ import pytest
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
 
 
-def store(pipeline) -> str:
-    """A store for these runs: other tests count those in the clone's own."""
-    return f"sqlite:///{pipeline.folder.parent}/bad-input.db"
+OFF = {"WORLD_MODELS_TRACKING": "off"}
+"""Other tests count the clone's runs."""
 
 
 def stage(pipeline, name: str, out: Path, **inputs: Path | str) -> subprocess.CompletedProcess[str]:
@@ -25,7 +24,7 @@ def stage(pipeline, name: str, out: Path, **inputs: Path | str) -> subprocess.Co
     return subprocess.run(
         [sys.executable, "-m", *words, *map(str, outs)],
         cwd=pipeline.folder,
-        env=pipeline.environment(MLFLOW_TRACKING_URI=store(pipeline)),
+        env=pipeline.environment(**OFF),
         capture_output=True,
         text=True,
         check=False,
@@ -124,7 +123,7 @@ def test_no_space_left_keeps_the_earlier_output(pipeline, tmp_path):
     done = subprocess.run(
         [command[0], "-c", limited, *command[2:], *inputs, *map(str, outs)],
         cwd=pipeline.folder,
-        env=pipeline.environment(MLFLOW_TRACKING_URI=store(pipeline)),
+        env=pipeline.environment(**OFF),
         capture_output=True,
         text=True,
         check=False,
@@ -146,9 +145,7 @@ def test_no_vizdoom(pipeline, tmp_path, out):
     done = subprocess.run(
         [*command, *outs],
         cwd=pipeline.folder,
-        env=pipeline.environment(
-            PYTHONPATH=f"src:{tmp_path / 'blocked'}", MLFLOW_TRACKING_URI=store(pipeline)
-        ),
+        env=pipeline.environment(PYTHONPATH=f"src:{tmp_path / 'blocked'}", **OFF),
         capture_output=True,
         text=True,
         check=False,

@@ -38,8 +38,7 @@ def blocks():
 
 def run(folder, *command):
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    uri = f"sqlite:///{folder}/mlflow.db"
-    settings = {**os.environ, "PATH": path, "PYTHONPATH": "src", "MLFLOW_TRACKING_URI": uri}
+    settings = os.environ | {"PATH": path, "PYTHONPATH": "src", "WORLD_MODELS_TRACKING": "off"}
     done = subprocess.run(
         command, cwd=folder, env=settings, capture_output=True, text=True, check=False
     )

@@ -41,6 +41,7 @@ INPUTS = {
     "evolve": ("vae", "mdnrnn"),
 }
 MADE = {"encode": "latents"}
+SETTINGS = {"WORLD_MODELS_WORKERS": "1", "WORLD_MODELS_TRACKING": "off"}
 STAGES = """
 import importlib, json, sys
 from world_models.stages.command import main
@@ -78,7 +79,7 @@ def python(project: Path, *arguments: str) -> None:
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=project,
-        env={**kept, "PYTHONPATH": "src", "WORLD_MODELS_WORKERS": "1"},
+        env={**kept, "PYTHONPATH": "src", **SETTINGS},
         capture_output=True,
         text=True,
         check=False,
