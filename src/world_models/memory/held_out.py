@@ -66,8 +66,7 @@ def evaluate(memory: Memory, steps: Steps, seed: int) -> HeldOut:
         steps: held-out episodes.
         seed: of z's noise.
     """
-    noise = stream(seed, "held-out z").standard_normal(steps.mu.shape, np.float32)
-    z = steps.mu + steps.sigma * noise
+    z = sampled(steps, seed)
     said = _predictions(memory, steps, z)
     asked = said.ages >= 0
     judged = asked & (steps.end_known == 1)
@@ -83,9 +82,25 @@ def evaluate(memory: Memory, steps: Steps, seed: int) -> HeldOut:
     )
 
 
+def sampled(steps: Steps, seed: int, purpose: str = "held-out z") -> Array:
+    """Z of each step, (N, Z), drawn from V's (mu, σ)."""
+    noise = stream(seed, purpose).standard_normal(steps.mu.shape, np.float32)
+    return steps.mu + steps.sigma * noise
+
+
+def judged(steps: Steps) -> int:
+    """How many steps the first :data:`EPISODES` episodes have: those that M is judged on."""
+    return int(_bounds(steps)[-1])
+
+
+def _bounds(steps: Steps) -> NDArray[np.int64]:
+    """Where each of those episodes begins, and where the last of them ends."""
+    return np.append(np.flatnonzero(steps.starts), len(steps))[: EPISODES + 1]
+
+
 def _predictions(memory: Memory, steps: Steps, z: Array) -> _Predictions:
-    starts = np.append(np.flatnonzero(steps.starts), len(steps))[: EPISODES + 1]
-    begin, lengths = starts[:-1], np.diff(starts)
+    bounds = _bounds(steps)
+    begin, lengths = bounds[:-1], np.diff(bounds)
     state, said = memory.start(len(begin)), _Predictions(steps)
     for age in range(int(lengths.max())):
         rows = np.flatnonzero(lengths > age)

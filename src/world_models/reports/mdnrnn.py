@@ -14,8 +14,9 @@ Array = NDArray[np.float32]
 
 
 def draw(numbers: Path, out: Path) -> None:
-    """Draw ``curves.png``, ``rollout.png`` and, where M predicts ends, ``ends.png``."""
+    """Draw ``curves``, ``dimensions``, ``rollout`` and, where M predicts ends, ``ends``, as PNG."""
     save(curves(pd.read_csv(numbers / "curves.csv")), out / "curves.png")
+    save(dimensions(pd.read_csv(numbers / "nll_by_dimension.csv")), out / "dimensions.png")
     stored = tensors.load(numbers / "rollout.safetensors")
     save(rollout(stored["z"], stored["dreamed"]), out / "rollout.png")
     if (numbers / "risk.csv").exists():
@@ -39,6 +40,29 @@ def curves(history: pd.DataFrame) -> Figure:
         axis.set_ylabel(titles[part])
     axes[0].legend()
     axes[-1].set_xlabel("gradient steps")
+    return picture
+
+
+def dimensions(table: pd.DataFrame) -> Figure:
+    """NLL of each latent dimension on held-out steps, M's beside those of what M has to beat.
+
+    Args:
+        table: a row for each dimension: ``nll`` of M, and ``nll_<name>`` of each baseline.
+    """
+    names = {
+        "nll": "M",
+        "nll_ar1": "AR(1)",
+        "nll_persistence": "persistence",
+        "nll_marginal": "one Gaussian",
+    }
+    ordered = table.sort_values("nll")
+    picture = Figure(figsize=(8, 3.2), layout="constrained")
+    axis = picture.subplots()
+    for column, label in names.items():
+        text = f"{label}: {ordered[column].mean():.3f}"
+        axis.plot(np.arange(len(ordered)), ordered[column], ".-", label=text)
+    axis.set(xlabel="latent dimensions, by M's NLL", ylabel="held-out NLL, nats")
+    axis.legend(title="mean")
     return picture
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from world_models.devices import DeviceSettings
-from world_models.memory import held_out
+from world_models.memory import baselines, held_out
 from world_models.memory.data import Steps
 from world_models.memory.model import INITIAL, WEIGHTS, Initial, Memory, load_weights, state_arrays
 from world_models.memory.parameters import MDNRNNParameters
@@ -55,7 +56,9 @@ def run(
     history = train(network, parameters, data.training, data.held_out, folder, devices, log)
     memory = Memory(network, data.initial, end_weight=parameters.restart_weight)
     found = held_out.evaluate(memory, data.held_out, parameters.seed)
+    without = baselines.nll(data.training, data.held_out, parameters.seed)
     metrics = held_out.metrics(found, parameters.restart_weight)
+    metrics |= {f"nll_{name}": float(nll.mean()) for name, nll in without.items()}
     survival = _survival(memory, data, parameters.seed)
     if survival is not None:
         metrics["life_observed"] = float(survival["observed"].sum())
@@ -75,7 +78,7 @@ def run(
         initial = {"mu": data.initial.mu, "logvar": data.initial.logvar}
         tensors.save(folder / INITIAL, initial)
     with atomic.atomic_folder(outputs.reports) as folder:
-        _report(folder, pd.DataFrame(history), found)
+        _report(folder, pd.DataFrame(history), found, without)
         _report_ends(folder, found, survival, parameters.restart_weight)
         _report_rollout(folder, memory, data, parameters.seed)
     outputs.write_metrics(metrics)
@@ -109,9 +112,15 @@ def _survival(memory: Memory, data: Data, seed: int) -> pd.DataFrame | None:
     return dream_survival.compare(memory, data.held_out, latents.lengths, latents.terminated, seed)
 
 
-def _report(folder: Path, history: pd.DataFrame, found: held_out.HeldOut) -> None:
+def _report(
+    folder: Path,
+    history: pd.DataFrame,
+    found: held_out.HeldOut,
+    without: dict[str, NDArray[np.float64]],
+) -> None:
     history.to_csv(folder / "curves.csv", index=False)
     columns = {"nll": found.nll, "nll_marginal": found.marginal}
+    columns |= {f"nll_{name}": nll.astype(np.float32) for name, nll in without.items()}
     pd.DataFrame(columns).to_csv(folder / "nll_by_dimension.csv", index_label="dimension")
 
 

@@ -90,7 +90,11 @@ def test_carracing_has_no_report_on_ends(tmp_path):
     outputs = run(tmp_path, "a", "carracing", latents, restart=False, reward_head=True)
     assert Memory.load(outputs.artifact, "carracing").predicts == {"reward"}
     metrics = json.loads(outputs.metrics.read_text())
-    assert metrics.keys() == {"nll", "nll_marginal", "reward_error"}
+    baselines = {"nll_marginal", "nll_persistence", "nll_ar1"}
+    assert metrics.keys() == {"nll", "reward_error"} | baselines
+    table = pd.read_csv(outputs.reports / "nll_by_dimension.csv")
+    for name in baselines | {"nll"}:
+        assert metrics[name] == pytest.approx(table[name].mean(), rel=1e-5)
     assert not (outputs.reports / "risk.csv").exists()
 
 

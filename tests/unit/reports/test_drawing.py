@@ -27,6 +27,9 @@ def write_numbers(root: Path) -> None:
         "rollouts/episodes": {"return": returns, "length": lengths},
         "vae/curves": curves,
         "mdnrnn/curves": curves,
+        "mdnrnn/nll_by_dimension": {
+            f"nll{name}": steps for name in ("", "_marginal", "_persistence", "_ar1")
+        },
         "mdnrnn/risk": dict.fromkeys(("from", "observed", "predicted", "thresholded"), steps),
         "mdnrnn/survival": dict.fromkeys(("step", "observed", "dreamed"), steps / n),
         "evolve/history": {k: steps.astype(float) for k in evolution},
@@ -51,7 +54,7 @@ PICTURES = {
     "rollouts": {"episodes.png", "frames.png"},
     "vae": {"curves.png", "reconstructions.png", "samples.png"},
     "encode": set(),
-    "mdnrnn": {"curves.png", "ends.png", "rollout.png"},
+    "mdnrnn": {"curves.png", "dimensions.png", "ends.png", "rollout.png"},
     "evolve": {"history.png"},
     "evaluate": {"returns.png"},
 }
