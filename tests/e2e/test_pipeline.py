@@ -108,7 +108,7 @@ def test_users_commands(pipeline):
     listed = pipeline.dvc("stage list --name-only")
     assert set(NODES) <= set(listed.split())
     shown = pipeline.dvc("dag", "metrics show", "metrics diff", "plots show")
-    assert "| evolve@takecover |" in shown
+    assert "evolve@takecover" in shown
     assert "metrics/carracing/evaluate.json" in shown
     page = (pipeline.folder / "dvc_plots/index.html").read_text()
     assert "curves" in page or "history" in page

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from contextlib import nullcontext
 
 import numpy as np
 import pandas as pd
@@ -78,6 +79,19 @@ def models(tmp_path_factory):
         }
         save(folder / name, "mdnrnn", "mdnrnn", sizes._asdict(), files)
     return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_worker_for_all_runs():
+    """A genuine engine that stays open: to start a worker takes longer than a run of these."""
+    genuine = evolve.open_engine
+    with ProcessEngine(1, 300.0) as engine, pytest.MonkeyPatch.context() as patch:
+
+        def kept(settings):
+            return nullcontext(engine) if settings.workers == 1 else genuine(settings)
+
+        patch.setattr(evolve, "open_engine", kept)
+        yield
 
 
 class StopAt(Tracker):
