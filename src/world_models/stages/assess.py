@@ -8,7 +8,7 @@ Reads V, M and C; writes metrics, M's risk by age, and survival in both worlds, 
 of section 5 are compared.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +28,16 @@ from world_models.seeding import episode_seeds
 from world_models.stages.command import Context, Input, Outputs, Stage, main
 from world_models.storage import atomic
 from world_models.storage.episodes import EpisodeReader, assemble, shard_info, shard_name
-from world_models.storage.latents import Latents
-from world_models.vision.encoding import Encoded, encode_episodes
+from world_models.storage.latents import Latents, LatentsReader, LatentsWriter
+from world_models.vision.encoding import encode_episodes, write
 from world_models.worlds import collect_agent
 from world_models.worlds.collect import Limits
 from world_models.worlds.dream_survival import HORIZON, observed
 
 BATCH = 64
 """Frames that V encodes at once."""
-DATA = "episodes"
-"""Name of the folder in the scratch."""
+DATA, LATENTS = "episodes", "latents"
+"""Names of the folders in the scratch."""
 
 
 def run(
@@ -56,8 +56,7 @@ def run(
         lengths, died = _dream(p, agent, engine)
         _play(p, agent, engine, folder)
     with EpisodeReader(folder) as reader:
-        encoded = encode_episodes(agent.vision, reader, BATCH, torch.get_num_threads())
-        latents = _latents(encoded)
+        latents = _encode(agent, reader, context.scratch.folder / LATENTS)
         error = _error(agent, reader, p.frames)
     steps = Steps.of(latents, np.arange(latents.episodes))
     found = held_out.evaluate(agent.memory, steps, p.seed)
@@ -114,24 +113,14 @@ def _error(agent: Agent, reader: EpisodeReader, count: int) -> float:
     return float(np.square(errors).sum((1, 2, 3)).mean())
 
 
-def _latents(encoded: Iterable[Encoded]) -> Latents:
-    """All episodes' latents; their frames, 12 KB each, are dropped one episode after another."""
-    rows = [
-        (one.mu, one.logvar, e.actions, e.rewards, e.terminated, e.truncated, e.seed)
-        for one in encoded
-        for e in (one.episode,)
-    ]
-    mu, logvar, actions, rewards, terminated, truncated, seeds = zip(*rows, strict=True)
-    return Latents(
-        mu=np.concatenate(mu),
-        logvar=np.concatenate(logvar),
-        actions=np.concatenate(actions),
-        rewards=np.concatenate(rewards),
-        offsets=np.cumsum([0, *map(len, mu)]),
-        terminated=np.array(terminated),
-        truncated=np.array(truncated),
-        seeds=np.array(seeds),
-    )
+def _encode(agent: Agent, reader: EpisodeReader, folder: Path) -> Latents:
+    """All episodes' latents, by way of files as in stage encode: frames are never all in memory."""
+    folder.mkdir(exist_ok=True)
+    sizes = {"steps": reader.frames_total, "z_size": agent.vision.z_size}
+    with LatentsWriter(folder, **sizes, action_size=reader.action_size) as writer:
+        for encoded in encode_episodes(agent.vision, reader, BATCH, torch.get_num_threads()):
+            write(encoded, writer)
+    return LatentsReader(folder).load()
 
 
 STAGE = Stage(

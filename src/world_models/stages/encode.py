@@ -16,7 +16,7 @@ from world_models.storage import artifact, atomic
 from world_models.storage.episodes import EpisodeReader
 from world_models.storage.latents import LatentsWriter
 from world_models.vision.encode_parameters import EncodeParameters
-from world_models.vision.encoding import LatentStatistics, encode_episodes
+from world_models.vision.encoding import LatentStatistics, encode_episodes, write
 from world_models.vision.model import Vision
 
 
@@ -63,18 +63,9 @@ def _encode(
     threads = torch.get_num_threads()
     with progress(reader.frames_total, "encode") as bar, writer:
         for encoded in encode_episodes(vision, reader, batch_size, threads):
-            episode = encoded.episode
-            writer.add(
-                mu=encoded.mu,
-                logvar=encoded.logvar,
-                actions=episode.actions,
-                rewards=episode.rewards,
-                seed=episode.seed,
-                terminated=episode.terminated,
-                truncated=episode.truncated,
-            )
+            write(encoded, writer)
             statistics.add(encoded)
-            bar.advance(len(episode))
+            bar.advance(len(encoded.episode))
 
 
 STAGE = Stage(

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from world_models.storage.episodes import Episode, EpisodeReader
+from world_models.storage.latents import LatentsWriter
 from world_models.vision.model import Vision
 
 ACTIVE_VARIANCE = 0.01
@@ -54,6 +55,20 @@ def _encode(vision: Vision, reader: EpisodeReader, number: int, batch_size: int)
     ]
     mu, logvar = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     return Encoded(episode, mu, logvar)
+
+
+def write(encoded: Encoded, writer: LatentsWriter) -> None:
+    """Append an episode to the encoded data set; its frames stay behind."""
+    episode = encoded.episode
+    writer.add(
+        mu=encoded.mu,
+        logvar=encoded.logvar,
+        actions=episode.actions,
+        rewards=episode.rewards,
+        seed=episode.seed,
+        terminated=episode.terminated,
+        truncated=episode.truncated,
+    )
 
 
 class LatentStatistics:
