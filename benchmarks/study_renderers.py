@@ -18,11 +18,11 @@ from world_models.commands.playing import open_agent
 from world_models.engine.api import Engine, Task
 from world_models.engine.settings import EngineSettings, open_engine
 from world_models.evaluation import tables
+from world_models.evaluation.matches import Match
 from world_models.evaluation.statistics import Score, score
 from world_models.evaluation.tasks import in_reality
 from world_models.evaluation.trials import Trial
 from world_models.seeding import episode_seeds
-from world_models.stages.evaluate import Match
 
 Renderer = Literal["genuine", "fast"]
 RENDERERS: tuple[Renderer, ...] = ("genuine", "fast")

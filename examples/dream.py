@@ -8,7 +8,7 @@ import world_models
 
 environment = sys.argv[1] if len(sys.argv) > 1 else "takecover"
 out = sys.argv[2] if len(sys.argv) > 2 else "dream.gif"
-agent = world_models.load(f"models/{environment}")
+agent = world_models.load(environment)
 
 dream = agent.dream(tau=1.15)
 features = dream.reset(seeds=[7])  # what C sees of one dream: z and parts of M's memory

@@ -7,7 +7,7 @@ import gymnasium
 import world_models
 
 environment = sys.argv[1] if len(sys.argv) > 1 else "carracing"
-agent = world_models.load(f"models/{environment}")
+agent = world_models.load(environment)
 env = gymnasium.make(agent.specification.id)  # frames uint8 (64, 64, 3), as V was trained on
 
 frame, _ = env.reset(seed=7)

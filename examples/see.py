@@ -10,7 +10,7 @@ import world_models
 
 environment = sys.argv[1] if len(sys.argv) > 1 else "carracing"
 out = sys.argv[2] if len(sys.argv) > 2 else "see.png"
-agent = world_models.load(f"models/{environment}")
+agent = world_models.load(environment)
 env = gymnasium.make(agent.specification.id)
 
 frame, _ = env.reset(seed=7)

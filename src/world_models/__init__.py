@@ -12,7 +12,7 @@
        ↓
     evaluate   scores in the genuine simulator, on seeds that nothing else used
 
-In Python: ``agent = world_models.load("models/carracing")``, see :class:`world_models.agent.Agent`.
+In Python: ``agent = world_models.load("carracing")``, see :class:`world_models.agent.Agent`.
 
 Importing this package registers the environments with Gymnasium, and imports nothing heavy: the
 public names are loaded when they are asked for.

@@ -1,6 +1,6 @@
 """V, M and C together, for people: load an agent, let it act, encode, decode, and dream.
 
-agent = world_models.load("models/carracing")
+agent = world_models.load("carracing")
 action, state = agent.act(frame)           # an episode's first frame
 action, state = agent.act(frame, state)    # and so on
 """
@@ -20,6 +20,7 @@ from world_models.errors import InputError
 from world_models.memory.model import Memory
 from world_models.seeding import stream
 from world_models.storage.artifact import Card, open_artifact
+from world_models.storage.scratch import find_root
 from world_models.vision.model import Vision
 from world_models.worlds.build import Parts
 from world_models.worlds.world import World
@@ -27,6 +28,10 @@ from world_models.worlds.world import World
 Frames = NDArray[np.uint8]
 FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
+PARTS = ("vae", "mdnrnn", "controller")
+"""Names of the artifacts that make an agent, each a folder."""
+TRAINED, RELEASED = "models", "released"
+"""Folders of the project that hold an agent's folder for each environment."""
 
 
 @dataclass
@@ -60,24 +65,24 @@ class Agent:
     latent: Literal["sample", "mean"]
 
     @classmethod
-    def load(cls, folder: str | Path, *, environment: str | None = None) -> Self:
-        """Open the agent whose artifacts lie in ``folder/vae``, ``mdnrnn`` and ``controller``.
+    def load(cls, agent: str | Path, *, environment: str | None = None) -> Self:
+        """Open an agent by the name of its environment, or by its folder.
 
         Args:
-            folder: such as ``models/carracing``.
+            agent: a string that names an environment, such as ``"carracing"``: the agent that
+                :func:`find` finds. Else a folder that holds ``vae``, ``mdnrnn`` and
+                ``controller``, such as ``models/carracing``.
             environment: as for :meth:`open`.
 
         Raises:
             InputError: one is missing, damaged, of another environment, or they do not fit.
         """
-        kinds = ("vae", "mdnrnn", "controller")
-        missing = [kind for kind in kinds if not (Path(folder) / kind).is_dir()]
+        named = isinstance(agent, str) and agent in catalogue.names()
+        folder = find(str(agent)) if named else Path(agent)
+        missing = lacking(folder)
         if missing:
-            raise InputError(
-                f"{folder} holds no agent: it lacks {', '.join(missing)}. `make run` makes that "
-                "of each environment, `dvc repro evolve@NAME` one of them; or name another folder."
-            )
-        return cls.open(*(Path(folder) / kind for kind in kinds), environment=environment)
+            raise InputError(f"{folder} holds no agent: it lacks {missing}. {_CURE}")
+        return cls.open(*(folder / part for part in PARTS), environment=environment)
 
     @classmethod
     def open(
@@ -190,9 +195,36 @@ class Agent:
         return z
 
 
-def load(folder: str | Path) -> Agent:
+def load(agent: str | Path) -> Agent:
     """Open a trained agent; see :meth:`Agent.load`."""
-    return Agent.load(folder)
+    return Agent.load(agent)
+
+
+def find(environment: str) -> Path:
+    """Where an environment's agent lies: ``models/<environment>``, else the one that is released.
+
+    Raises:
+        InputError: there is neither.
+    """
+    trained, released = (find_root() / place / environment for place in (TRAINED, RELEASED))
+    for folder in (trained, released):
+        if not lacking(folder):
+            return folder
+    raise InputError(
+        f"There is no agent of {environment}: {trained} lacks {lacking(trained)}, and {released} "
+        f"lacks {lacking(released)}. {_CURE}"
+    )
+
+
+def lacking(folder: Path) -> str:
+    """Which parts of an agent a folder lacks, in words; empty if it has all."""
+    return ", ".join(part for part in PARTS if not (folder / part).is_dir())
+
+
+_CURE = (
+    "`make run` makes an agent of each environment, `dvc repro evolve@NAME` one of them, and `git "
+    "checkout released` brings back those that git carries; or name another folder."
+)
 
 
 def _latent(card: Card) -> Literal["sample", "mean"]:

@@ -16,6 +16,8 @@ Split = Literal["rollouts", "training", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("rollouts", "training", "validation", "test")
 SPLIT_SIZE = 1 << 28
 """Seeds in one split. Four splits fill 30 bits: simulators take non-negative 31-bit seeds."""
+FRESH, LARGEST = len(SPLITS) * SPLIT_SIZE, 2**31 - 1
+"""The seeds that no stage can use, first and last: for scoring anew what is finished."""
 _STRIDE = 1_000_003  # a prime: experiments with neighbouring seeds start far apart in the split
 
 

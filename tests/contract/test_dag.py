@@ -200,6 +200,7 @@ def test_readme_map_is_the_disk():
         "tools",
         "data",
         "models",
+        "released",
         "metrics",
         "reports",
     )

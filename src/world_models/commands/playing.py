@@ -1,18 +1,18 @@
 """What ``watch`` and ``dream`` share: the agent, its episodes, and the report of them."""
 
 import json
+import sys
 from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
 
-from world_models.agent import Agent
+from world_models.agent import Agent, find
 from world_models.engine.api import Task
 from world_models.errors import UserError
 from world_models.evaluation import tables
 from world_models.evaluation.trials import Played, Trial
 from world_models.progress import progress
-from world_models.storage.scratch import find_root
 
 FILMED = 8
 """Episodes that a video shows at most."""
@@ -33,13 +33,15 @@ def suffix(video: Path | None) -> None:
 
 
 def open_agent(arguments: Namespace) -> Agent:
-    """V, M and C from the models' folder.
+    """V, M and C from the folder named, else from where they are found, which stderr says.
 
     Raises:
         InputError: one is missing or damaged; the message says how to get it.
     """
-    default = find_root() / "models" / arguments.environment
-    models = default if arguments.models is None else Path(arguments.models)
+    models: Path | None = arguments.models
+    if models is None:
+        models = find(arguments.environment)
+        print(f"playing the agent in {models}", file=sys.stderr)
     return Agent.load(models, environment=arguments.environment)
 
 

@@ -36,11 +36,12 @@ def _rows(metrics: Path, environment: str) -> Iterator[dict[str, str]]:
     path = metrics / environment / "evaluate.json"
     with readable(path, f"evaluate@{environment}"):
         scores = read(path)
-        rows = [_row(environment, name, scores[name]) for name in POLICIES if name in scores]
+        rows = [row(environment, name, scores[name]) for name in POLICIES if name in scores]
     yield from rows
 
 
-def _row(environment: str, policy: str, score: Mapping[str, Any]) -> dict[str, str]:
+def row(environment: str, policy: str, score: Mapping[str, Any]) -> dict[str, str]:
+    """One policy's score for people, beside the paper's."""
     about = catalogue.specification(environment)
     return {
         "environment": about.title,

@@ -4,27 +4,24 @@ Reads V, M and C; writes scores beside the random policy's, every episode as a r
 of some episodes and dreams, from which stage report makes videos.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from world_models.agent import Agent
 from world_models.engine.api import Engine, Task
 from world_models.engine.settings import open_engine
 from world_models.evaluation import recordings, tables, tasks, trials
+from world_models.evaluation.matches import Match, batches, trials_of
 from world_models.evaluation.parameters import EvaluateParameters
 from world_models.evaluation.recordings import Recording
-from world_models.evaluation.trials import Played, RandomPlan, Trial
-from world_models.progress import progress
+from world_models.evaluation.trials import Played, RandomPlan
 from world_models.seeding import episode_seeds
 from world_models.stages.command import Context, Input, Outputs, Stage, main
 from world_models.storage import atomic
 
-Seeds = NDArray[np.int64]
 DREAMS = 16
 """Dreams recorded: short ones follow each other in the video, until it is as long as the real."""
 
@@ -54,60 +51,31 @@ def run(
     outputs.write_metrics(metrics)
 
 
-@dataclass(frozen=True)
-class Match:
-    """A set of episodes that one policy plays."""
-
-    title: str
-    task: Task
-    units: list[Any]
-
-    def play(self, engine: Engine) -> list[Played]:
-        """All units, in order."""
-        results: dict[int, Any] = {}
-        with progress(len(self.units), self.title) as bar:
-            for index, result in engine.run(self.task, self.units):
-                results[index] = result
-                bar.advance(1)
-        return [results[index] for index in range(len(self.units))]
-
-
 def _play(parameters: EvaluateParameters, agent: Agent, engine: Engine) -> dict[str, list[Played]]:
-    p, where = parameters, agent.environment
+    p, where, theta = parameters, agent.environment, agent.controller.theta
     guess = RandomPlan(where, p.random_policy, p.batch, p.changed)
-    random_seeds = list(_batches(p, p.random_episodes))
-    matches = {
+    played, dreamed, guessed = (
+        episode_seeds("test", p.seed, 0, count)
+        for count in (p.episodes, p.dream_episodes, p.random_episodes)
+    )
+    games = {
         "agent": Match(
             f"evaluate {where}",
             tasks.in_reality(agent, p.batch, p.latent, disturbance=p.changed),
-            _trials(p, agent, p.episodes, record=p.videos),
+            trials_of(theta, played, p.batch, record=p.videos),
         ),
         "dream": Match(
             f"dream {where}",
             tasks.in_dream(agent, p.batch, p.tau, p.ends),
-            _trials(p, agent, p.dream_episodes, record=DREAMS),
+            trials_of(theta, dreamed, p.batch, record=DREAMS),
         ),
         "random": Match(
-            f"random {where}", Task(trials.setup_random, guess, trials.work_random), random_seeds
+            f"random {where}",
+            Task(trials.setup_random, guess, trials.work_random),
+            list(batches(guessed, p.batch)),
         ),
     }
-    return {name: match.play(engine) for name, match in matches.items()}
-
-
-def _batches(parameters: EvaluateParameters, episodes: int) -> Iterator[Seeds]:
-    seeds = episode_seeds("test", parameters.seed, 0, episodes)
-    for start in range(0, episodes, parameters.batch):
-        yield seeds[start : start + parameters.batch]
-
-
-def _trials(
-    parameters: EvaluateParameters, agent: Agent, episodes: int, record: int
-) -> list[Trial]:
-    theta, units = agent.controller.theta, []
-    for seeds in _batches(parameters, episodes):
-        units.append(Trial(theta, seeds, record=max(0, min(record, len(seeds)))))
-        record -= len(seeds)
-    return units
+    return {name: match.play(engine) for name, match in games.items()}
 
 
 def _recordings(played: list[Played]) -> list[Recording]:

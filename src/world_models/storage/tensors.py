@@ -41,13 +41,13 @@ def save(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
 
 
 def load(path: Path) -> dict[str, NDArray[Any]]:
-    """Read the arrays of ``path``.
+    """Read the arrays of ``path``; half precision, as releases store it, becomes float32.
 
     Raises:
         InputError: the file is missing or damaged.
     """
     try:
-        return from_bytes(path.read_bytes())
+        arrays = from_bytes(path.read_bytes())
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from error
     except InputError as error:
@@ -55,3 +55,8 @@ def load(path: Path) -> dict[str, NDArray[Any]]:
             f"{path} is damaged or no safetensors file. Bring it back with "
             f"`dvc checkout {path.parent}`."
         ) from error
+    return {name: _in_float32(array) for name, array in arrays.items()}
+
+
+def _in_float32(array: NDArray[Any]) -> NDArray[Any]:
+    return array.astype(np.float32) if array.dtype == np.float16 else array
