@@ -170,7 +170,8 @@ def test_a_disturbance_that_an_environment_does_not_have_is_one_clear_line(
 
 
 def test_no_episode_is_longer_than_the_cap(workspace):
-    edit(workspace / "params.yaml", "max_steps: 600", "max_steps: 1001")
+    steps = read_yaml(PARAMS)["carracing"]["rollouts"]["max_steps"]
+    edit(workspace / "params.yaml", f"max_steps: {steps}", "max_steps: 1001")
     with pytest.raises(ParameterError, match=r"carracing\.rollouts\.max_steps = 1001: .*1000"):
         check(workspace / "params.yaml", workspace / "none")
 
