@@ -10,7 +10,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
 ROOT = Path(__file__).resolve().parents[2]
 NODES = {
     "controllers": ["evaluate@z-hidden", "evaluate@untrained-vm"],
-    "robustness": ["evaluate@carracing-friction-20", "evaluate@takecover-noise-5"],
+    "robustness": ["evaluate@carracing-friction-20", "evaluate@takecover-noise-10"],
     "rounds": [
         "evaluate@carracing-random-s1-r2",
         "evaluate@takecover-rounds-s1-r2",
