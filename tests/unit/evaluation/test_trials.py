@@ -44,7 +44,7 @@ def test_recorded_actions_replayed_in_a_simulator_give_the_recorded_return(agent
 
 
 def test_recorded_z_and_actions_are_those_of_the_dream(agent):
-    task, seeds = tasks.in_dream(agent, 2, 1.0), np.array([5, 6])
+    task, seeds = tasks.in_dream(agent, 2, 1.0, "threshold"), np.array([5, 6])
     played = _play(task, agent.controller.theta, seeds, record=1)
     (recording,) = played.recordings
     dream = task.payload.world.build()
@@ -57,9 +57,9 @@ def test_recorded_z_and_actions_are_those_of_the_dream(agent):
 
 def test_a_dream_depends_on_its_seed_alone(agent):
     seeds = np.array([5, 6, 7])
-    together = _play(tasks.in_dream(agent, 3, 1.2), agent.controller.theta, seeds)
+    together = _play(tasks.in_dream(agent, 3, 1.2, "threshold"), agent.controller.theta, seeds)
     alone = [
-        _play(tasks.in_dream(agent, 1, 1.2), agent.controller.theta, seeds[i : i + 1])
+        _play(tasks.in_dream(agent, 1, 1.2, "threshold"), agent.controller.theta, seeds[i : i + 1])
         for i in (0, 2)
     ]
     assert together.outcomes.lengths[[0, 2]].tolist() == [
@@ -68,7 +68,7 @@ def test_a_dream_depends_on_its_seed_alone(agent):
 
 
 def test_the_dreams_world_is_m_at_tau(agent):
-    plan = tasks.in_dream(agent, 2, 0.5).payload.world
+    plan = tasks.in_dream(agent, 2, 0.5, "threshold").payload.world
     world = plan.build()
     assert isinstance(world, Dream)
     assert (plan.tau, plan.cap) == (0.5, 2100)
