@@ -109,7 +109,7 @@ def our_training(case: Case) -> Iterator[Callable[[], None]]:
 
         def step() -> None:
             optimizer.zero_grad()
-            losses_of(batch).total.backward()
+            losses_of(batch)[0].total.backward()
             nn.utils.clip_grad_value_(network.parameters(), 1.0)
             optimizer.step()
 

@@ -109,11 +109,11 @@ def memory(latents: Path, seed: int, steps: int, batch: int) -> Iterator[Found]:
         torch.manual_seed(seed)
         network = MDNRNN(sizes)
         with objective(network, choose("M", sizes._asdict(), wish=name), 1.0) as losses_of:
-            nlls = (losses_of(windows.batch(i)).nll for i in range(steps))
+            nlls = (losses_of(windows.batch(i))[0].nll for i in range(steps))
             descend(network.parameters(), nlls, steps)
         exact = choose("M", sizes._asdict(), wish="textbook")
         with torch.no_grad(), objective(network, exact, 1.0) as losses_of:
-            yield Found("M", name, seed, float(losses_of(fixed).nll))
+            yield Found("M", name, seed, float(losses_of(fixed)[0].nll))
 
 
 def table(found: list[Found]) -> str:

@@ -7,6 +7,7 @@ gives the NLL and the outputs of the scalar heads; what follows from these is th
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Protocol
 
 import torch
 
@@ -16,9 +17,15 @@ from world_models.memory.data import Batch
 from world_models.memory.loss import Losses, losses, scalar_losses, z_weight
 from world_models.memory.network import MDNRNN, Prediction
 
-Objective = Callable[[Batch, State | None], tuple[Losses, State]]
-"""From sequences and the memory (h, c, …) that they begin with, None for an empty one, to their
-losses, differentiable by the weights, and the memory after them."""
+
+class Objective(Protocol):
+    """What training minimises."""
+
+    def __call__(self, batch: Batch, state: State | None = None) -> tuple[Losses, State]:
+        """Losses of sequences, differentiable by the weights, and the memory (h, c, …) after them.
+
+        ``state`` is the memory that they begin with; None for an empty one.
+        """
 
 
 @contextmanager
@@ -45,7 +52,7 @@ def objective(network: MDNRNN, choice: Choice, restart_weight: float) -> Iterato
 
 
 def _textbook(
-    network: MDNRNN, choice: Choice, restart_weight: float, batch: Batch, state: State | None
+    network: MDNRNN, choice: Choice, restart_weight: float, batch: Batch, state: State | None = None
 ) -> tuple[Losses, State]:
     low = choice.precision == "bfloat16"
     with torch.autocast(choice.device, dtype=torch.bfloat16, enabled=low):
@@ -60,7 +67,7 @@ def _compiled(
     network: MDNRNN,
     restart_weight: float,
     batch: Batch,
-    state: State | None,
+    state: State | None = None,
 ) -> tuple[Losses, State]:
     inputs = [batch.z, batch.actions, batch.starts[..., None]][: 2 + network.sizes.restart]
     weight = z_weight(batch.targets, batch.counts)

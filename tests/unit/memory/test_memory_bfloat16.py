@@ -78,7 +78,7 @@ def test_losses_and_gradients_equal_float64_s_but_for_rounding(sizes, members):
     for choice, rtol, bound in ((BFLOAT16, 5e-3, 0.012), (FLOAT32, 1e-5, 2e-5)):
         # A bfloat16 is rounded by up to 0.4 %.
         with objective(m, choice, 10.0) as losses_of:
-            found = losses_of(given)
+            found, _ = losses_of(given)
             for ours, theirs in zip(found, expected, strict=True):
                 torch.testing.assert_close(ours.double(), theirs, rtol=rtol, atol=1e-6)
             for name, gradient in gradients(m, found.total).items():
@@ -88,8 +88,8 @@ def test_losses_and_gradients_equal_float64_s_but_for_rounding(sizes, members):
 def test_a_scaled_loss_has_scaled_gradients():
     m, given = network(ALL), batch(ALL)
     with objective(m, BFLOAT16, 10.0) as losses_of:
-        once = gradients(m, losses_of(given).total)
-        thrice = gradients(m, 3 * losses_of(given).total)
+        once = gradients(m, losses_of(given)[0].total)
+        thrice = gradients(m, 3 * losses_of(given)[0].total)
     for name in once:
         assert off(thrice[name], 3 * once[name].double()) < 0.005
 
@@ -101,7 +101,7 @@ def test_bits_do_not_depend_on_threads():
     for threads in (1, 2, 3, 5):
         torch.set_num_threads(threads)
         with objective(m, BFLOAT16, 10.0) as losses_of:
-            found = losses_of(given)
+            found, _ = losses_of(given)
             results.append([*found, *gradients(m, found.total).values()])
         assert torch.get_num_threads() == threads
     torch.set_num_threads(before)
@@ -117,7 +117,7 @@ def test_equal_numbers_of_threads_give_equal_bits(choice):
     for threads in (3, 3):
         torch.set_num_threads(threads)
         with objective(m, choice, 10.0) as losses_of:
-            found = losses_of(given)
+            found, _ = losses_of(given)
             results.append([*found, *gradients(m, found.total).values()])
     torch.set_num_threads(before)
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
@@ -126,14 +126,14 @@ def test_equal_numbers_of_threads_give_equal_bits(choice):
 def test_memory_that_is_used_again_changes_nothing():
     m = network(ALL)
     with objective(m, BFLOAT16, 10.0) as fast, objective(m, BFLOAT16, 10.0) as other:
-        gradients(m, fast(batch(ALL, seed=1)).total)
-        one, two = (gradients(m, f(batch(ALL)).total) for f in (fast, other))
+        gradients(m, fast(batch(ALL, seed=1))[0].total)
+        one, two = (gradients(m, f(batch(ALL))[0].total) for f in (fast, other))
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
 def test_a_pass_between_forward_and_backward_is_refused():
     with objective(network(ALL), BFLOAT16, 10.0) as losses_of:
-        total = losses_of(batch(ALL)).total
+        total = losses_of(batch(ALL))[0].total
         losses_of(batch(ALL))
         with pytest.raises(RuntimeError, match="before this one's backward"):
             total.backward()
@@ -151,7 +151,7 @@ def test_masked_steps_have_no_influence(choice):
     results = []
     for targets in (t, spoilt):
         with objective(m, choice, 10.0) as losses_of:
-            total = losses_of(given._replace(targets=targets)).total
+            total = losses_of(given._replace(targets=targets))[0].total
             results.append([total, *gradients(m, total).values()])
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
 
