@@ -9,7 +9,7 @@ import pytest
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
 ROOT = Path(__file__).resolve().parents[2]
 NODES = {
-    "controllers": ["evaluate@z-hidden", "evaluate@untrained-vm"],
+    "controllers": ["evaluate@untrained-vm"],
     "robustness": ["evaluate@carracing-friction-20", "evaluate@takecover-noise-10"],
     "rounds": [
         "evaluate@carracing-random-s1-r2",
@@ -40,6 +40,4 @@ def test_an_experiment_runs_at_smoke_scale(pipeline, name):
         agent = json.loads(path.read_text())["agent"]
         assert f"| {cell} " in table
         assert agent["n"] == 2
-    status = pipeline.run("dvc", "status", *nodes)
-    assert "up to date" in status
     subprocess.run(["git", "checkout", "-q", "--", folder], cwd=pipeline.folder, check=True)
