@@ -11,12 +11,8 @@ ROOT = Path(__file__).resolve().parents[2]
 NODES = {
     "controllers": ["evaluate@untrained-vm"],
     "robustness": ["evaluate@carracing-friction-20", "evaluate@takecover-noise-10"],
-    "rounds": [
-        "evaluate@carracing-random-s1-r2",
-        "evaluate@takecover-rounds-s1-r2",
-        "assess@takecover-rounds-s1-r2",
-    ],
-    "seeds": ["evaluate@takecover-2"],
+    "rounds": ["evaluate@takecover-rounds-s1-r2", "assess@takecover-rounds-s1-r2"],
+    "seeds": ["rollouts@takecover-2", "evaluate@takecover-1"],
     "temperature": ["report@tau-10"],
 }
 """Stages to reproduce; DVC reproduces what they need."""
@@ -34,8 +30,7 @@ def test_an_experiment_runs_at_smoke_scale(pipeline, name):
     # Its table has the cells that were evaluated; DVC would first run all others.
     pipeline.run("dvc", "repro", "--single-item", f"{folder}/dvc.yaml:scores")
     table = (pipeline.folder / folder / "reports/scores/scores.md").read_text()
-    cells = {node.partition("@")[2] for node in NODES[name]}
-    for cell in cells:
+    for cell in {node.partition("@")[2] for node in NODES[name] if "rollouts" not in node}:
         path = pipeline.folder / folder / "metrics" / cell / "evaluate.json"
         agent = json.loads(path.read_text())["agent"]
         assert f"| {cell} " in table
