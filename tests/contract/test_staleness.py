@@ -12,6 +12,7 @@ import smoke
 from world_models.experiment import Pipeline
 from world_models.schema import read_yaml
 
+pytestmark = pytest.mark.xdist_group("staleness")  # its copy is made once, on one worker
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = "src/world_models/"
 STORED = f"{SOURCE}stages/dependencies.yaml"

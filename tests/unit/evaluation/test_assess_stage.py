@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 
 from world_models.schema import read_yaml
 
+pytestmark = pytest.mark.xdist_group("assess")  # its agent plays once, on one worker
 ROOT = Path(__file__).resolve().parents[3]
 VALUES = {
     "episodes": 10,
