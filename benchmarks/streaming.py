@@ -22,8 +22,8 @@ from world_models.storage.episodes import (
     shard_name,
 )
 from world_models.storage.latents import LatentsWriter
+from world_models.vision import encoding
 from world_models.vision.data import FrameStream, as_batch
-from world_models.vision.encoding import encode_episodes
 from world_models.vision.model import Vision
 from world_models.vision.network import PAPER_CHANNELS, VAE
 
@@ -72,17 +72,8 @@ def encode(folder: Path) -> None:
     out = folder / "latents"
     out.mkdir()
     with LatentsWriter(out, steps=reader.frames_total, z_size=32, action_size=3) as writer:
-        for encoded in encode_episodes(vision, reader, BATCH, threads=1):
-            episode = encoded.episode
-            writer.add(
-                mu=encoded.mu,
-                logvar=encoded.logvar,
-                actions=episode.actions,
-                rewards=episode.rewards,
-                seed=episode.seed,
-                terminated=episode.terminated,
-                truncated=episode.truncated,
-            )
+        for encoded in encoding.encode_episodes(vision, reader, BATCH, threads=1):
+            encoding.write(encoded, writer)
 
 
 PATHS: dict[str, Callable[[Path], None]] = {"vae": vae, "encode": encode}

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from world_models.evolution.optimiser import OPTIMISERS
 from world_models.schema import Parameters
+from world_models.worlds.parts import Ends
 
 Variant = Literal["full", "full-passive", "separable", "separable-passive", "vd", "vkd"]
 """What the distribution's covariance may be: any, diagonal, diagonal and one direction (vd), or
@@ -33,7 +34,7 @@ class EvolveParameters(Parameters):
         Field(gt=0, le=10, description="temperature of the dream; null in reality"),
     ]
     ends: Annotated[
-        Literal["threshold", "drawn"] | None,
+        Ends | None,
         Field(
             description="how a dream ends: where M's logit of the end is above 0, as in the paper, "
             "or drawn at the risk that M predicts; null in reality"

@@ -19,7 +19,7 @@ from world_models.storage import atomic
 
 Cells = dict[str, dict[str, Any]]
 """By cell: the metrics of its stages, by stage."""
-STAGES = ("collect", "rollouts", "assess", "evolve", "evaluate")
+STAGES = ("collect", "rollouts", "assess", "evaluate")
 PUBLISHED = "published.yaml"
 """In the experiment's folder: what the paper says of some cells, and ``share_of``, the cell whose
 score a cell's is a share of."""

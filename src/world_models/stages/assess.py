@@ -8,7 +8,7 @@ Reads V, M and C; writes metrics, M's risk by age, and survival in both worlds, 
 of section 5 are compared.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from world_models.agent import Agent
+from world_models.agent import PARTS, Agent
 from world_models.engine.settings import open_engine
 from world_models.evaluation import tasks
+from world_models.evaluation.matches import batches
 from world_models.evaluation.parameters import AssessParameters
 from world_models.evaluation.trials import Trial
 from world_models.memory import held_out
@@ -48,7 +49,7 @@ def run(
 ) -> None:
     """Let C play in both worlds, and compare."""
     p = parameters
-    paths = (inputs[kind].path for kind in ("vae", "mdnrnn", "controller"))
+    paths = (inputs[part].path for part in PARTS)
     agent = Agent.open(*paths, environment=context.environment)
     folder = context.scratch.folder / DATA
     with open_engine(context.engine) as engine:
@@ -81,7 +82,8 @@ def _play(p: AssessParameters, agent: Agent, engine: Any, folder: Path) -> None:
     limits = Limits(p.max_steps, None, 1)
     policy = (agent.controller, p.latent, p.renderer, limits, 0.0)
     task = collect_agent.task(agent.parts, *policy)
-    units = list(_batches(p.seed, p.episodes))
+    seeds = episode_seeds("test", p.seed, 0, p.episodes)
+    units = list(batches(seeds, collect_agent.LOCKSTEP))
     infos = {}
     with progress(len(units), f"assess {agent.environment} in reality") as bar:
         for k, shard in engine.run(task, units):
@@ -97,12 +99,6 @@ def _dream(p: AssessParameters, agent: Agent, engine: Any) -> tuple[Any, Any]:
     units = [Trial(agent.controller.theta, episode_seeds("test", p.seed, 0, p.dreams))]
     ((_, played),) = engine.run(task, units)
     return played.outcomes.lengths, played.outcomes.terminated
-
-
-def _batches(seed: int, episodes: int) -> Iterator[Any]:
-    seeds = episode_seeds("test", seed, 0, episodes)
-    for start in range(0, episodes, collect_agent.LOCKSTEP):
-        yield seeds[start : start + collect_agent.LOCKSTEP]
 
 
 def _error(agent: Agent, reader: EpisodeReader, count: int) -> float:
@@ -127,7 +123,7 @@ STAGE = Stage(
     name="assess",
     description="Judge V and M on what happens when C acts.",
     schema=AssessParameters,
-    inputs=("vae", "mdnrnn", "controller"),
+    inputs=PARTS,
     run=run,
     artifact=False,
 )

@@ -5,7 +5,7 @@ Reads V, M and C; writes a data set like that of stage rollouts, for a next roun
 
 from collections.abc import Mapping
 
-from world_models.agent import Agent
+from world_models.agent import PARTS, Agent
 from world_models.stages.command import Context, Input, Outputs, Stage, main
 from world_models.stages.dataset import Dataset
 from world_models.worlds import collect_agent
@@ -21,7 +21,7 @@ def run(
 ) -> None:
     """Play what an interrupted run has not played yet, then put it together."""
     p = parameters
-    paths = (inputs[kind].path for kind in ("vae", "mdnrnn", "controller"))
+    paths = (inputs[part].path for part in PARTS)
     agent = Agent.open(*paths, environment=context.environment)
     limits = Limits(p.max_steps, p.patience, p.min_length)
     task = collect_agent.task(agent.parts, agent.controller, p.latent, p.renderer, limits, p.noise)
@@ -37,7 +37,7 @@ STAGE = Stage(
     name="collect",
     description="Let a trained agent act in the simulator, and store the episodes.",
     schema=CollectParameters,
-    inputs=("vae", "mdnrnn", "controller"),
+    inputs=PARTS,
     optional={"earlier": "rollouts"},
     run=run,
 )

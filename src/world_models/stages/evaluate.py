@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from world_models.agent import Agent
+from world_models.agent import PARTS, Agent
 from world_models.engine.api import Engine, Task
 from world_models.engine.settings import open_engine
 from world_models.evaluation import recordings, tables, tasks, trials
@@ -33,7 +33,7 @@ def run(
     context: Context,
 ) -> None:
     """Play, score and record."""
-    paths = (inputs[kind].path for kind in ("vae", "mdnrnn", "controller"))
+    paths = (inputs[part].path for part in PARTS)
     agent = Agent.open(*paths, environment=context.environment)
     with open_engine(context.engine) as engine:
         played = _play(parameters, agent, engine)
@@ -95,7 +95,7 @@ STAGE = Stage(
     name="evaluate",
     description="Score C in the genuine simulator, beside the random policy.",
     schema=EvaluateParameters,
-    inputs=("vae", "mdnrnn", "controller"),
+    inputs=PARTS,
     run=run,
     artifact=False,
 )
