@@ -203,7 +203,8 @@ def check_collect(workspace, **changes):
         ("carracing: {evolve: {features: zhh}}", r"carracing: features = 'zhh'"),
         ("takecover: {mdnrnn: {cell: gru}}", r"takecover: features = 'zch'.*\(gru\) has no part c"),
         (
-            "carracing: {evolve: {world: dream, tau: 1, ends: drawn, latent: null, renderer: }}",
+            "carracing: {evolve: {world: dream, tau: 1, ends: drawn, dropout: 0, "
+            + "latent: null, renderer: }}",
             r"carracing: evolve.world = 'dream'.*mdnrnn.reward_head to true",
         ),
     ],

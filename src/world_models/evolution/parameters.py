@@ -40,6 +40,15 @@ class EvolveParameters(Parameters):
             "or drawn at the risk that M predicts; null in reality"
         ),
     ]
+    dropout: Annotated[
+        float | None,
+        Field(
+            ge=0,
+            lt=1,
+            description="share of M's units that each dream does without, another for each seed; "
+            "null in reality",
+        ),
+    ]
     features: Annotated[
         str,
         Field(
@@ -126,9 +135,9 @@ class EvolveParameters(Parameters):
                 "a unit of work holds whole candidates"
             )
         dream = self.world == "dream"
-        self._check_use(
-            "world", {"tau": dream, "ends": dream, "renderer": not dream, "latent": not dream}
-        )
+        in_dream, in_reality = ("tau", "ends", "dropout"), ("renderer", "latent")
+        uses = dict.fromkeys(in_dream, dream) | dict.fromkeys(in_reality, not dream)
+        self._check_use("world", uses)
         chosen = OPTIMISERS.get(self.optimiser)
         if chosen is None:
             known = ", ".join(OPTIMISERS)

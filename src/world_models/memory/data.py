@@ -89,6 +89,8 @@ class Batch(NamedTuple):
     follows: bool | None = None
     """Whether each sequence goes on where the same member's last one ended. False: it begins a
     track that later ones go on with. None: it stands alone, and begins with an empty memory."""
+    mask: Tensor | None = None
+    """(B, H) factors of h before the heads; see :mod:`world_models.memory.dropout`. None: all 1."""
 
 
 class Windows:

@@ -40,8 +40,11 @@ class Inference(Protocol):
         an episode starts, whose memory is 0 before the step.
         """
 
-    def predict(self, work: Any, rows: Rows) -> Array:
-        """The heads' outputs of the k episodes, (k, outputs), valid until the next call."""
+    def predict(self, work: Any, rows: Rows, mask: Array | None) -> Array:
+        """The heads' outputs of the k episodes, (k, outputs), valid until the next call.
+
+        ``mask`` (k, H) are factors of h before the heads; None for 1.
+        """
 
     def sample(
         self, out: Array, u: Array, eps: Array, row: NDArray[np.int64], tau: float, z: Array
@@ -96,9 +99,11 @@ class Textbook:
             part[rows] = new.numpy()
 
     @torch.inference_mode()
-    def predict(self, work: TextbookWork, rows: Rows) -> Array:
+    def predict(self, work: TextbookWork, rows: Rows, mask: Array | None) -> Array:
         """All heads."""
-        mixture, *scalars = self._network.predict(torch.from_numpy(work.parts["h"][rows]))
+        h = work.parts["h"][rows]
+        shown = torch.from_numpy(h if mask is None else h * mask)
+        mixture, *scalars = self._network.predict(shown)
         columns = [mixture, *(x[:, None] for x in scalars if x is not None)]
         out: Array = torch.cat(columns, dim=1).numpy()
         return out

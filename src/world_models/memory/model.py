@@ -228,9 +228,15 @@ class Memory:
             inputs.append(starts[:, None].astype(np.float32))
         self._inference.step(state.work, inputs, starts, rows)
 
-    def predict(self, state: State, rows: Rows = ALL) -> Expectation:
-        """What M expects of the next step of some episodes, after :meth:`step`."""
-        out = self._inference.predict(state.work, rows)
+    def predict(self, state: State, rows: Rows = ALL, mask: Array | None = None) -> Expectation:
+        """What M expects of the next step of some episodes, after :meth:`step`.
+
+        Args:
+            state: of n episodes.
+            rows: k of them.
+            mask: float32 (k, H) factors of h before the heads (dropout); None for 1.
+        """
+        out = self._inference.predict(state.work, rows, mask)
         scalars = (self._columns.get(name) for name in ("end", "reward"))
         return Expectation(out, *(None if at is None else out[:, at] for at in scalars))
 

@@ -93,7 +93,12 @@ class MDNRNN(nn.Module):
         return tuple(self.bias.new_zeros(members, size) for size in self.sizes.parts.values())
 
     def sequence(
-        self, z: Tensor, actions: Tensor, starts: Tensor, state: State
+        self,
+        z: Tensor,
+        actions: Tensor,
+        starts: Tensor,
+        state: State,
+        mask: Tensor | None = None,
     ) -> tuple[Prediction, State]:
         """Predict at each of T steps; ``state`` is carried from step to step.
 
@@ -103,6 +108,7 @@ class MDNRNN(nn.Module):
             starts: (T, B) 1 on an episode's first frame, where the memory is reset to 0; else 0.
                 In Doom the flag is an input too.
             state: memory before the first step.
+            mask: (B, H) factors of h before the heads; None for 1.
 
         Returns:
             Predictions of step t + 1 for each t, and the memory after the last step.
@@ -112,7 +118,8 @@ class MDNRNN(nn.Module):
             kept = tuple(part * (1 - start)[:, None] for part in state)
             state = self.cell.step(x, kept, self.w_x, self.w_h, self.bias)
             outputs.append(state[0])
-        return self.predict(torch.stack(outputs)), state
+        h = torch.stack(outputs)
+        return self.predict(h if mask is None else h * mask), state
 
     def step(
         self, z: Tensor, actions: Tensor, starts: Tensor, state: State

@@ -57,7 +57,8 @@ def _textbook(
     low = choice.precision == "bfloat16"
     with torch.autocast(choice.device, dtype=torch.bfloat16, enabled=low):
         first = state or network.initial_state(batch.z.shape[1])
-        prediction, after = network.sequence(batch.z, batch.actions, batch.starts, first)
+        inputs = (batch.z, batch.actions, batch.starts)
+        prediction, after = network.sequence(*inputs, first, batch.mask)
     found = losses(prediction, batch.targets, batch.counts, restart_weight)
     return found, tuple(part.detach() for part in after)
 
@@ -72,7 +73,7 @@ def _compiled(
     inputs = [batch.z, batch.actions, batch.starts[..., None]][: 2 + network.sizes.restart]
     weight = z_weight(batch.targets, batch.counts)
     given = (inputs, batch.starts, batch.targets.z, weight, network.flat())
-    nll, outputs, after = sequences(*given, state)
+    nll, outputs, after = sequences(*given, state, batch.mask)
     named = dict(zip(network.scalar_heads(), outputs, strict=True))
     said = Prediction(nll, *(named.get(name) for name in ("restart", "reward", "end")))
     scalars = scalar_losses(said, batch.targets, batch.counts, restart_weight)

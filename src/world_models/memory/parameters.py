@@ -36,6 +36,14 @@ class MDNRNNParameters(Parameters):
         float,
         Field(gt=0, description="Weight of the cross-entropy where the episode ended (10)."),
     ]
+    dropout: Annotated[
+        float,
+        Field(
+            ge=0,
+            lt=1,
+            description="Share of h's units that a training sequence hides from the heads (0).",
+        ),
+    ]
     steps: Annotated[int, Field(ge=0, description="Gradient steps; 0: weights as drawn.")]
     batch_size: Annotated[int, Field(ge=1, description="Sequences in a batch, over all devices.")]
     sequence_length: Annotated[int, Field(ge=1, description="Steps in a sequence.")]

@@ -8,17 +8,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from world_models.devices import DeviceSettings
 from world_models.formulations import Choice, choose
 from world_models.memory.cells import State
 from world_models.memory.data import Batch, Steps, Tracks, Windows
+from world_models.memory.dropout import mask
 from world_models.memory.loss import Losses
 from world_models.memory.network import MDNRNN
 from world_models.memory.objective import objective
 from world_models.memory.parameters import MDNRNNParameters
 from world_models.memory.sizes import Sizes
-from world_models.seeding import torch_seed
+from world_models.seeding import stream, torch_seed
 from world_models.training.fit import Log, fit
 from world_models.training.module import Plan, Row, Training
 
@@ -60,14 +62,14 @@ class MemoryTraining(Training[Batch]):
         shape = {"length": p.sequence_length, "batch_size": p.batch_size, "seed": p.seed}
         super().__init__(network, plan, [Windows(held_out, **shape).spread()])
         self._windows = (Tracks if p.stateful else Windows)(training, **shape)
-        self._choice, self._restart_weight = choice, p.restart_weight
+        self._choice, self._settings = choice, p
         self._carried: State | None = None
 
     @contextmanager
     def open_losses(self) -> Iterator[Callable[[Batch], Losses]]:
         """The losses of a batch of sequences; those that go on take up the last one's memory."""
         assert isinstance(self.network, MDNRNN)
-        with objective(self.network, self._choice, self._restart_weight) as model:
+        with objective(self.network, self._choice, self._settings.restart_weight) as model:
 
             def losses(batch: Batch) -> Losses:
                 found, after = model(batch, self._carried if batch.follows else None)
@@ -94,7 +96,17 @@ class MemoryTraining(Training[Batch]):
 
     def batches(self, start: int, rank: int, world: int) -> Iterator[Batch]:
         """Random sequences, each step's from its number alone: a device's share of each batch."""
-        return (self._windows.batch(step, rank, world) for step in range(start, self.plan.steps))
+        for step in range(start, self.plan.steps):
+            batch = self._windows.batch(step, rank, world)
+            yield batch._replace(mask=self._mask(step, slice(rank, None, world)))
+
+    def _mask(self, step: int, share: slice) -> Tensor | None:
+        """One device's share of a batch's dropout."""
+        p = self._settings
+        if not p.dropout:
+            return None
+        whole = mask(stream(p.seed, "dropout", step), p.dropout, p.batch_size, p.hidden_size)
+        return torch.from_numpy(np.ascontiguousarray(whole[share]))
 
     def note(self, row: Row) -> str:
         """The held-out likelihood."""

@@ -103,8 +103,9 @@ def _world_plan(parameters: EvolveParameters, parts: Parts) -> Plan:
     if p.world == "dream":
         assert p.tau is not None
         assert p.ends is not None
+        assert p.dropout is not None
         parts.check_dream()
-        return parts.dream(p.features, p.tau, p.batch, p.ends)
+        return parts.dream(p.features, p.tau, p.batch, p.ends, p.dropout)
     assert p.renderer is not None
     assert p.latent is not None
     return parts.reality(p.features, p.latent, p.renderer, p.batch)

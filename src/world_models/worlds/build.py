@@ -72,6 +72,7 @@ class DreamPlan:
         cap: steps after which a dream is truncated.
         mdnrnn: M's payload, with the first frames that dreams start from.
         ends: how a dream ends.
+        dropout: share of M's units that each dream does without.
     """
 
     num_envs: int
@@ -80,6 +81,7 @@ class DreamPlan:
     cap: int
     mdnrnn: Payload
     ends: Ends = "threshold"
+    dropout: float = 0.0
 
     def build(self) -> World:
         """Load M."""
@@ -90,6 +92,7 @@ class DreamPlan:
             tau=self.tau,
             cap=self.cap,
             ends=self.ends,
+            dropout=self.dropout,
         )
 
 
@@ -126,11 +129,16 @@ class Parts:
         return RealityPlan(*where, features, latent, *models, disturbance)
 
     def dream(
-        self, features: str, tau: float, num_envs: int, ends: Ends = "threshold"
+        self,
+        features: str,
+        tau: float,
+        num_envs: int,
+        ends: Ends = "threshold",
+        dropout: float = 0.0,
     ) -> DreamPlan:
         """Plan M's dream, which is cut where episodes of the environment are."""
         cap = catalogue.specification(self.environment).cap
-        return DreamPlan(num_envs, features, tau, cap, self.memory.payload(), ends)
+        return DreamPlan(num_envs, features, tau, cap, self.memory.payload(), ends, dropout)
 
     def check_dream(self) -> None:
         """Make sure that C can learn in the dream: M predicts what a return there consists of.

@@ -34,6 +34,7 @@ class Dream:
         num_envs: int,
         features: str,
         ends: Ends = "threshold",
+        dropout: float = 0.0,
     ) -> None:
         """Make room for ``num_envs`` dreams.
 
@@ -44,19 +45,22 @@ class Dream:
             num_envs: the most dreams at once.
             features: what C sees: z, then the letters of M's parts, such as "zh".
             ends: how a dream ends.
+            dropout: share of M's output units h that each dream does without, in [0, 1).
 
         Raises:
-            ParameterError: ``tau`` or ``cap`` is not positive, or M has no such part.
+            ParameterError: a number is out of its range, or M has no such part.
         """
         if not 0 < tau < float("inf"):
             raise ParameterError(f"tau = {tau}: the temperature must be above 0.")
+        if not 0 <= dropout < 1:
+            raise ParameterError(f"dropout = {dropout}: give a share of M's units, in [0, 1).")
         if cap < 1 or num_envs < 1:
             raise ParameterError(f"cap = {cap}, num_envs = {num_envs}: both must be at least 1.")
         self.num_envs, self.action_size = num_envs, memory.action_size
         self.z_size, self.feature_size = memory.z_size, memory.feature_size(features)
         self._memory, self._tau, self._cap = memory, tau, cap
         self._seen, self._ends = memory.seen(features), ends
-        self._noise = DreamNoise(num_envs, memory.z_size)
+        self._noise = DreamNoise(num_envs, memory.z_size, memory.parts["h"], dropout)
         self._state = memory.start(num_envs)
         self._z = np.zeros((num_envs, memory.z_size), np.float32)
         self._member = np.zeros(num_envs, np.int64)  # whose episode stands in a work row
@@ -107,7 +111,8 @@ class Dream:
             member, rows = self._member[:live], slice(live)
             memory, noise, z = self._memory, self._noise, self._z[rows]
             memory.step(self._state, z, actions[member], self._age[member] == 0, rows)
-            expected = memory.predict(self._state, rows)
+            mask = None if noise.mask is None else noise.mask[member]
+            expected = memory.predict(self._state, rows, mask)
             drawn = noise.rows(member)
             memory.sample(expected, noise.u, noise.eps, drawn, self._tau, z)
             self._age[member] += 1

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from world_models.memory.dropout import mask
 from world_models.seeding import stream
 
 BLOCK = 32
@@ -21,12 +22,15 @@ class DreamNoise:
     what is drawn costs by seed, not by episode.
 
     Attributes:
+        mask: float32 (n, H), each member's dropout; None without.
         u: float32 (n · BLOCK, Z), uniform in [0, 1).
         eps: float32 (n · BLOCK, Z), standard normal.
         v: float32 (n · BLOCK,), uniform in [0, 1), for what is drawn once a step.
     """
 
-    def __init__(self, members: int, z_size: int) -> None:
+    def __init__(self, members: int, z_size: int, hidden: int = 0, dropout: float = 0.0) -> None:
+        self._dropout = dropout
+        self.mask = np.ones((members, hidden), np.float32) if dropout else None
         self.v = np.empty(members * BLOCK, np.float32)
         self.u = np.empty((members * BLOCK, z_size), np.float32)
         self.eps = np.empty_like(self.u)
@@ -61,6 +65,10 @@ class DreamNoise:
             self._ends[slot] = stream(int(seed), "dream ends")
             frames[i] = generator.integers(choices)
             generator.standard_normal(dtype=np.float32, out=noise[i])
+        if self.mask is not None:
+            size = self.mask.shape[1]
+            masks = [mask(stream(int(s), "dream dropout"), self._dropout, size) for s in unique]
+            self.mask[members] = np.stack(masks)[inverse]
         return frames[inverse], noise[inverse]
 
     def rows(self, members: IntArray) -> IntArray:

@@ -106,8 +106,11 @@ class DreamingMemory(RecurrentMemory, Protocol):
     def initial(self) -> Frames:
         """Where dreams begin."""
 
-    def predict(self, state: Any, rows: Rows = ...) -> Any:
-        """The :class:`Expectation` of k episodes, valid until the next call."""
+    def predict(self, state: Any, rows: Rows = ..., mask: FloatArray | None = ...) -> Any:
+        """The :class:`Expectation` of k episodes, valid until the next call.
+
+        ``mask`` (k, H) are factors of M's output h; None for 1.
+        """
 
     def risk(self, end: FloatArray) -> FloatArray:
         """The probability (k,) that an episode ends with this step, of an expectation's ``end``."""

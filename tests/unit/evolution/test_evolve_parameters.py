@@ -10,6 +10,7 @@ REALITY = {
     "latent": "sample",
     "tau": None,
     "ends": None,
+    "dropout": None,
     "features": "zh",
     "hidden": 0,
     "optimiser": "cma",
@@ -35,6 +36,7 @@ DREAM = {
     "latent": None,
     "tau": 1.15,
     "ends": "drawn",
+    "dropout": 0.05,
 }
 
 
@@ -55,6 +57,7 @@ def test_accepts(values):
         (REALITY, {"tau": 1.0}, "tau must be null when world is reality"),
         (REALITY, {"ends": "drawn"}, "ends must be null when world is reality"),
         (DREAM, {"ends": None}, "ends must have a value when world is dream"),
+        (DREAM, {"dropout": None}, "dropout must have a value when world is dream"),
         (DREAM, {"tau": None}, "tau must have a value when world is dream"),
         (DREAM, {"renderer": "fast"}, "renderer must be null when world is dream"),
         (REALITY, {"population": 2}, "population = 2"),

@@ -32,6 +32,7 @@ PARAMETERS = EvolveParameters(
     latent=None,
     tau=1.0,
     ends="threshold",
+    dropout=0.0,
     features="zch",
     hidden=0,
     optimiser="cma",

@@ -8,6 +8,7 @@ from small_memory import BFLOAT16, FLOAT32
 from world_models.fast.memory import arithmetic, cell_kernels
 from world_models.fast.memory import mixture_kernels as kernels
 from world_models.memory.data import Batch
+from world_models.memory.dropout import mask
 from world_models.memory.loss import Counts, Targets, losses
 from world_models.memory.network import MDNRNN
 from world_models.memory.objective import objective
@@ -61,7 +62,8 @@ def exact(m, given, restart_weight):
         given.starts.double(),
         Targets(*(x.double() for x in given.targets)),
     )
-    said, _ = wide.sequence(z, actions, starts, wide.initial_state(z.shape[1]))
+    mask = None if given.mask is None else given.mask.double()
+    said, _ = wide.sequence(z, actions, starts, wide.initial_state(z.shape[1]), mask)
     found = losses(said, targets, given.counts, restart_weight)
     return found, gradients(wide, found.total)
 
@@ -71,9 +73,12 @@ def off(ours, expected):
 
 
 @pytest.mark.parametrize("sizes", [ALL, PLAIN], ids=["all heads", "mixture only"])
-@pytest.mark.parametrize("members", [1, 7, 120])
-def test_losses_and_gradients_equal_float64_s_but_for_rounding(sizes, members):
+@pytest.mark.parametrize(("members", "dropout"), [(1, 0), (7, 0), (120, 0), (7, 0.5)])
+def test_losses_and_gradients_equal_float64_s_but_for_rounding(sizes, members, dropout):
     m, given = network(sizes), batch(sizes, members=members)
+    if dropout:
+        hidden = mask(np.random.default_rng(1), dropout, members, sizes.hidden_size)
+        given = given._replace(mask=torch.from_numpy(hidden))
     expected, wanted = exact(m, given, 10.0)
     for choice, rtol, bound in ((BFLOAT16, 5e-3, 0.012), (FLOAT32, 1e-5, 2e-5)):
         # A bfloat16 is rounded by up to 0.4 %.

@@ -47,6 +47,26 @@ def test_three_steps_equal_the_network_s(choice, sizes, rows):
     assert not any(state.read(part, left_out).any() for part in m.parts)
 
 
+@pytest.mark.parametrize("rows", ROWS, ids=["slice", "indices"])
+@pytest.mark.parametrize("choice", [FLOAT32, TEXTBOOK])
+def test_a_mask_hides_units_of_h_from_the_heads_alone(choice, rows):
+    """As if the heads had no weights there; the memory stays as it is."""
+    m = memory(DOOM, choice=choice)
+    k, network = len(np.arange(5)[rows]), m._network
+    state, rng = m.start(5), np.random.default_rng(0)
+    z = rng.standard_normal((k, DOOM.z_size), np.float32)
+    m.step(state, z, np.ones((k, 1), np.float32), np.ones(k, np.bool_), rows)
+    mask = np.ones((k, 8), np.float32)
+    mask[:, [1, 4]] = 0
+    h = state.read("h").copy()
+    found = m.predict(state, rows, mask).mixture.copy()
+    with torch.no_grad():
+        wanted = network.predict(torch.from_numpy(h[rows] * mask)).mixture
+    np.testing.assert_allclose(found[:, : DOOM.mixture_size], wanted, atol=1e-5)
+    assert np.array_equal(state.read("h"), h)
+    assert not np.allclose(m.predict(state, rows).mixture, found)
+
+
 @pytest.mark.parametrize("choice", [FLOAT32, TEXTBOOK])
 def test_episodes_move_and_are_forgotten(choice):
     m = memory(DOOM, choice=choice)

@@ -38,6 +38,7 @@ DEFAULTS = {
     "batch_size": 6,
     "sequence_length": 10,
     "stateful": False,
+    "dropout": 0.0,
     "learning_rate": 0.02,
     "schedule": "exponential",
     "final_learning_rate": 0.002,
@@ -90,6 +91,22 @@ def test_learns_what_follows_from_what(tmp_path):
     _, history = run(tmp_path / "a", steps=200, validate_every=100)
     assert history[-1]["validation_nll"] < history[0]["validation_nll"] < 1.4
     assert history[-1]["validation_nll"] < 0  # a Gaussian of these z, sd 0.58, has 0.87
+
+
+def test_dropout_is_of_its_step_and_the_devices_share_it(tmp_path):
+    """The share of hidden units is the rate; those that stay make up for them."""
+    p = parameters(dropout=0.25, batch_size=64, hidden_size=200)
+    module = training.MemoryTraining(build(SIZES, 1), p, TEXTBOOK, steps(1), steps(2))
+    whole, second = (module._mask(step, slice(None)) for step in (0, 1))
+    assert torch.equal(whole, module._mask(0, slice(None)))
+    assert not torch.equal(whole, second)
+    assert torch.equal(module._mask(0, slice(1, None, 2)), whole[1::2])
+    assert whole.unique().tolist() == pytest.approx([0.0, 4 / 3])
+    assert float((whole == 0).float().mean()) == pytest.approx(0.25, abs=0.02)
+    batches = [next(module.batches(step, 0, 1)).mask for step in (0, 1)]
+    assert torch.equal(torch.stack(batches), torch.stack([whole, second]))
+    _, history = run(tmp_path / "a", steps=200, validate_every=100, dropout=0.1)
+    assert history[-1]["validation_nll"] < history[0]["validation_nll"]
 
 
 @pytest.mark.parametrize("choice", [TEXTBOOK, FLOAT32, BFLOAT16])

@@ -12,9 +12,14 @@ from world_models.worlds.episodes import play
 SEEDS = [3, 11, 3, 42, 7, 100, 8, 9]
 
 
-def dream(sizes=DOOM, tau=1.1, cap=60, num_envs=8, features="zch", ends="threshold", **kind):
-    given = {"tau": tau, "cap": cap, "num_envs": num_envs, "features": features, "ends": ends}
-    return Dream(memory(sizes, **kind), **given)
+SETTINGS = {"tau": 1.1, "cap": 60, "num_envs": 8, "features": "zch"}
+SETTINGS |= {"ends": "threshold", "dropout": 0.0}
+
+
+def dream(sizes=DOOM, **changes):
+    """A dream; ``changes`` of :data:`SETTINGS`, or of the small M."""
+    settings = {name: changes.pop(name, value) for name, value in SETTINGS.items()}
+    return Dream(memory(sizes, **changes), **settings)
 
 
 def act(features):
@@ -49,8 +54,8 @@ def test_some_episodes_end_at_different_times_and_some_reach_the_cap():
     assert max(length for length, _ in ends) > BLOCK
 
 
-KINDS = [{}, {"sizes": GRU, "features": "zh"}, {"choice": TEXTBOOK}]
-"""The compiled LSTM, a GRU, and the textbook's LSTM."""
+KINDS = [{}, {"sizes": GRU, "features": "zh"}, {"choice": TEXTBOOK}, {"dropout": 0.3}]
+"""The compiled LSTM, a GRU, the textbook's LSTM, and dropout."""
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -104,6 +109,17 @@ def test_rewards_and_ends_of_doom():
     assert np.array_equal(outcomes.returns, outcomes.lengths)
     assert (outcomes.terminated ^ outcomes.truncated).all()
     assert (outcomes.lengths[outcomes.truncated] == 60).all()
+
+
+def test_dropout_makes_another_dream_of_a_seed():
+    plain, without = trajectories(SEEDS), trajectories(SEEDS, dropout=0.0)
+    masked, _ = trajectories(SEEDS, dropout=0.3)
+    assert all(a.tobytes() == b.tobytes() for a, b in zip(plain[0], without[0], strict=True))
+    for a, b in zip(plain[0], masked, strict=True):
+        assert np.allclose(a[0], b[0])  # the same first frame
+        assert not np.allclose(a[1], b[1], atol=1e-3)
+    with pytest.raises(ParameterError, match=r"dropout = 1\.0: give a share"):
+        dream(dropout=1.0)
 
 
 def test_drawn_ends_come_at_the_risk_that_m_predicts():

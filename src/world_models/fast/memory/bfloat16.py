@@ -46,6 +46,7 @@ class BFloat16Sequences:
         weight: Tensor,
         parameters: Sequence[Tensor],
         state: tuple[Tensor, ...] | None = None,
+        mask: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
         """NLL, scalar heads, memory; arguments as in :mod:`world_models.fast.memory.training`.
 
@@ -57,7 +58,7 @@ class BFloat16Sequences:
             steps, members = starts.shape
             self._runs[key] = _Run(shapes, steps, members, self._lanes)
         run = self._runs[key]
-        batch = _Batch(inputs, starts, z.contiguous(), weight, state)
+        batch = _Batch(inputs, starts, z.contiguous(), weight, state, mask)
         nll, scalars = _Function.apply(run, batch, *parameters)  # type: ignore[no-untyped-call]
         return nll, scalars, run.memory()
 
@@ -83,6 +84,7 @@ class _Batch(NamedTuple):
     z: Tensor
     weight: Tensor
     state: tuple[Tensor, ...] | None
+    mask: Tensor | None
 
 
 class _Weights(NamedTuple):
@@ -146,6 +148,7 @@ class _Run:
         self._x[0, :, at + 1 :] = h * self._keep[0, :, None]  # the kernel does so at later steps
         self._c[0] = c
         self._z, self._weight = batch.z, batch.weight
+        self._mask = None if batch.mask is None else batch.mask.bfloat16()
         blocks = self._weights.blocks([p.shape for p in parameters])
         for parameter, (matrix, row, column) in zip(parameters, blocks, strict=True):
             rows = parameter.view(len(parameter), -1)
@@ -162,7 +165,7 @@ class _Run:
 
     def memory(self) -> tuple[Tensor, Tensor]:
         """Memory after the latest forward pass: h and c, float32 (B, H)."""
-        return self._h[-1, :, 1:].float(), self._c[-1].clone()
+        return self._x[-1, :, -self._shapes.hidden :].float(), self._c[-1].clone()
 
     def _forward(self, who: slice) -> None:
         core, arrays = self._weights.core.t(), (bits(self._gates), *self._cell())
@@ -177,6 +180,8 @@ class _Run:
 
     def _nll(self, chunk: slice) -> float:
         """NLL of some steps, whose mixtures their gradient replaces."""
+        if self._mask is not None:
+            self._h[chunk, :, 1:] *= self._mask
         out = _rows(self._out, chunk)
         torch.mm(_rows(self._h, chunk), self._weights.heads.t(), out=out)
         z, weight = _rows(self._z, chunk).numpy(), self._weight[chunk].flatten().numpy()
@@ -208,6 +213,8 @@ class _Run:
         out, h, dh = (_rows(x, self._chunks[i]) for x in (self._out, self._h, self._dh))
         torch.mm(out, self._heads_h, out=dh)
         torch.mm(out.t(), h, out=self._parts.heads[i])
+        if self._mask is not None:
+            self._dh[self._chunks[i]] *= self._mask
 
     def _backward(self, who: slice) -> None:
         """The gates' gradients, in place, through all steps, the last first."""

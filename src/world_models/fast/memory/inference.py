@@ -93,14 +93,22 @@ class Packed:
             work.x[rows], work.c[rows] = x, c
 
     @torch.inference_mode()
-    def predict(self, work: Work, rows: Rows) -> Array:
+    def predict(self, work: Work, rows: Rows, mask: Array | None) -> Array:
         """Run the heads on h.
+
+        Args:
+            work: the memory of n episodes.
+            rows: k of them.
+            mask: (k, H) factors of h before the heads; None for 1.
 
         Returns:
             float32 (k, outputs), overwritten by the next call: the mixture's logits, mu and log σ,
             then the other heads.
         """
-        h = work.x[rows, self._inputs :]
+        h = work.x[rows, self._inputs :]  # the constant 1, then h
+        if mask is not None:
+            h = h.copy()
+            h[:, 1:] *= mask
         out = work.out[: len(h)]
         self._product(h, self._heads, out)
         return out

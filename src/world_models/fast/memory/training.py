@@ -1,6 +1,7 @@
 """M's losses over whole sequences with an LSTM, in the accelerated formulations, on tensors.
 
-Every formulation is a function ``sequences(inputs, starts, z, weight, parameters, state)``:
+Every formulation is a function ``sequences(inputs, starts, z, weight, parameters, state,
+mask)``:
 
 - ``inputs``: parts of what enters the LSTM, each (T, B, ·) float32: z, action, restart flag if any;
 - ``starts``: (T, B) 1 where an episode starts, and its memory is 0; else 0;
@@ -8,7 +9,8 @@ Every formulation is a function ``sequences(inputs, starts, z, weight, parameter
 - ``weight``: (T, B) weight of its negative log-likelihood; at 0 it is not looked at;
 - ``parameters``: w_x (4H, I), bias (4H,), w_h (4H, H), gates in the order i, f, u, o; then bias and
   weight of each head, the mixture's (3·K·Z rows: logits, mu, log σ) first, then those of one row;
-- ``state``: h and c before the first step, (B, H) each; None for zeros. No gradient goes there.
+- ``state``: h and c before the first step, (B, H) each; None for zeros. No gradient goes there;
+- ``mask``: (B, H) factors of h before the heads (dropout); None for 1.
 
 It returns Σ weight · NLL, and the outputs of the heads with one row, (S, T, B), both differentiable
 with respect to the parameters; and h and c after the last step, without a gradient.
@@ -28,7 +30,7 @@ from world_models.fast.memory.mixture import weighted_nll
 
 State = tuple[Tensor, ...]
 Sequences = Callable[
-    [Sequence[Tensor], Tensor, Tensor, Tensor, Sequence[Tensor], State | None],
+    [Sequence[Tensor], Tensor, Tensor, Tensor, Sequence[Tensor], State | None, Tensor | None],
     tuple[Tensor, Tensor, State],
 ]
 
@@ -56,14 +58,16 @@ def float32_sequences(
     weight: Tensor,
     parameters: Sequence[Tensor],
     state: State | None = None,
+    mask: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, State]:
     """One product for all inputs, a compiled cell for each step, a compiled mixture loss."""
     w_x, bias, w_h, *heads = parameters
     zeros = w_h.new_zeros(starts.shape[1], w_h.shape[1])
     h0, c0 = state or (zeros, zeros)
     h, c = lstm(torch.cat(list(inputs), dim=-1), 1 - starts, h0, c0, w_x, w_h, bias)
+    shown = h if mask is None else h * mask
     mixture, *scalars = (
-        functional.linear(h, w, b) for b, w in zip(heads[::2], heads[1::2], strict=True)
+        functional.linear(shown, w, b) for b, w in zip(heads[::2], heads[1::2], strict=True)
     )
     nll = weighted_nll(mixture.flatten(0, 1), z.flatten(0, 1), weight.flatten())
     outputs = [scalar.squeeze(-1) for scalar in scalars]
