@@ -22,11 +22,20 @@ def test_every_experiment_of_this_kind_is_listed():
     assert sorted(NODES) == sorted(p.parent.name for p in ROOT.glob("experiments/*/smoke.yaml"))
 
 
-@pytest.mark.parametrize("name", sorted(NODES))
-def test_an_experiment_runs_at_smoke_scale(pipeline, name):
+@pytest.fixture
+def folder(pipeline, name):
+    """An experiment's folder in the clone, which is afterwards as it was."""
     folder = f"experiments/{name}"
+    yield folder
+    for undo in (["checkout", "-q"], ["clean", "-fdqx"]):
+        subprocess.run(["git", *undo, "--", folder], cwd=pipeline.folder, check=True)
+
+
+@pytest.mark.parametrize("name", sorted(NODES))
+def test_an_experiment_runs_at_smoke_scale(pipeline, folder, name):
     nodes = [f"{folder}/dvc.yaml:{node}" for node in NODES[name]]
-    pipeline.run("dvc", "repro", "--quiet", *nodes, WORLD_MODELS_TRACKING="off")
+    settings = {"WORLD_MODELS_TRACKING": "off", "WORLD_MODELS_WORKERS": "1"}
+    pipeline.run("dvc", "repro", "--quiet", *nodes, **settings)
     # Its table has the cells that were evaluated; DVC would first run all others.
     pipeline.run("dvc", "repro", "--single-item", f"{folder}/dvc.yaml:scores")
     table = (pipeline.folder / folder / "reports/scores/scores.md").read_text()
@@ -35,4 +44,3 @@ def test_an_experiment_runs_at_smoke_scale(pipeline, name):
         agent = json.loads(path.read_text())["agent"]
         assert f"| {cell} " in table
         assert agent["n"] == 2
-    subprocess.run(["git", "checkout", "-q", "--", folder], cwd=pipeline.folder, check=True)
