@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 import smoke
 
@@ -48,11 +49,38 @@ class Clone:
         return {**kept, "PATH": path, "PYTHONPATH": "src", **variables}
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Experiments last: their worker then finds the smoke DAG that another one reproduced."""
+    items.sort(key=lambda item: item.path.name == "test_experiments.py")
+
+
 @pytest.fixture(scope="session")
 def pipeline(tmp_path_factory) -> Clone:
     """The smoke DAG, reproduced once for the whole session."""
-    folder = tmp_path_factory.mktemp("pipeline")
-    clone = Clone(folder / "clone", folder / "imports")
+    return reproduced(tmp_path_factory, "pipeline")
+
+
+@pytest.fixture(scope="session")
+def spare(tmp_path_factory) -> Clone:
+    """A copy of :func:`pipeline`'s clone, for tests that another worker runs meanwhile."""
+    return reproduced(tmp_path_factory, "spare")
+
+
+def reproduced(tmp_path_factory, name: str) -> Clone:
+    """One of two equal clones; the worker that asks first makes both, the others wait for it."""
+    base = tmp_path_factory.getbasetemp()
+    folder = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    first, second = (Clone(folder / n, folder / "imports") for n in ("pipeline", "spare"))
+    with FileLock(folder / "pipeline.lock"):
+        if not second.folder.exists():
+            reproduce(first)
+            shutil.copytree(first.folder, folder / "copying", symlinks=True)
+            (folder / "copying").rename(second.folder)
+    return {"pipeline": first, "spare": second}[name]
+
+
+def reproduce(clone: Clone) -> None:
+    """Clone the project, apply the smoke profile and run all stages."""
     clone.imports.mkdir()
     smoke.clone(clone.folder)
     git = ["git", "-c", "user.name=test", "-c", "user.email=test@example.com"]
@@ -64,4 +92,3 @@ def pipeline(tmp_path_factory) -> Clone:
     shutil.copy(HOOK, clone.folder / "src/sitecustomize.py")
     clone.run("dvc", "repro", IMPORTS_FOLDER=str(clone.imports))
     (clone.folder / "src/sitecustomize.py").unlink()
-    return clone

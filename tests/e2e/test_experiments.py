@@ -1,12 +1,11 @@
 """Experiments at smoke scale, on the smoke pipeline's data and models: a cell of every kind."""
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("experiments")]
 ROOT = Path(__file__).resolve().parents[2]
 NODES = {
     "controllers": ["evaluate@untrained-vm"],
@@ -22,25 +21,17 @@ def test_every_experiment_of_this_kind_is_listed():
     assert sorted(NODES) == sorted(p.parent.name for p in ROOT.glob("experiments/*/smoke.yaml"))
 
 
-@pytest.fixture
-def folder(pipeline, name):
-    """An experiment's folder in the clone, which is afterwards as it was."""
-    folder = f"experiments/{name}"
-    yield folder
-    for undo in (["checkout", "-q"], ["clean", "-fdqx"]):
-        subprocess.run(["git", *undo, "--", folder], cwd=pipeline.folder, check=True)
-
-
 @pytest.mark.parametrize("name", sorted(NODES))
-def test_an_experiment_runs_at_smoke_scale(pipeline, folder, name):
+def test_an_experiment_runs_at_smoke_scale(spare, name):
+    folder = f"experiments/{name}"
     nodes = [f"{folder}/dvc.yaml:{node}" for node in NODES[name]]
     settings = {"WORLD_MODELS_TRACKING": "off", "WORLD_MODELS_WORKERS": "1"}
-    pipeline.run("dvc", "repro", "--quiet", *nodes, **settings)
+    spare.run("dvc", "repro", "--quiet", *nodes, **settings)
     # Its table has the cells that were evaluated; DVC would first run all others.
-    pipeline.run("dvc", "repro", "--single-item", f"{folder}/dvc.yaml:scores")
-    table = (pipeline.folder / folder / "reports/scores/scores.md").read_text()
+    spare.run("dvc", "repro", "--single-item", f"{folder}/dvc.yaml:scores")
+    table = (spare.folder / folder / "reports/scores/scores.md").read_text()
     for cell in {node.partition("@")[2] for node in NODES[name] if "rollouts" not in node}:
-        path = pipeline.folder / folder / "metrics" / cell / "evaluate.json"
+        path = spare.folder / folder / "metrics" / cell / "evaluate.json"
         agent = json.loads(path.read_text())["agent"]
         assert f"| {cell} " in table
         assert agent["n"] == 2
