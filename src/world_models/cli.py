@@ -172,6 +172,11 @@ def _results(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--draw", type=Path, metavar="FOLDER", help="an experiment's table, CSV and picture, too"
     )
+    p.add_argument(
+        "--costs",
+        action="store_true",
+        help="first write costs.csv into the experiment's folder: core-hours, from its MLflow runs",
+    )
 
 
 def _scratch(p: argparse.ArgumentParser) -> None:

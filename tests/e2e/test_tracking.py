@@ -17,6 +17,8 @@ import pytest
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
+from world_models.tracking.costs import costs
+
 STAGE = """
 import pickle, signal, subprocess, sys
 from pathlib import Path
@@ -227,6 +229,21 @@ def test_resume_continues_the_run_and_the_next_stage_closes_what_nobody_recorded
     assert both.info.status == "KILLED"
     history = store.client.get_metric_history(both.info.run_id, "loss")
     assert sorted(m.step for m in history) == list(range(1500))
+
+
+@pytest.mark.slow
+def test_a_resumed_run_has_the_core_hours_of_its_attempts(store: Store, monkeypatch):
+    again = _start(store.folder, "interrupted", "ends", first=1000)
+    again.communicate()
+    _wait(lambda: store.run("interrupted").info.status == "FINISHED")
+    run = store.run("interrupted")
+    history = store.client.get_metric_history(run.info.run_id, "core-hours")
+    first, both = (m.value for m in sorted(history, key=lambda m: m.step))
+    assert 0 < first < both < 1
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store.folder / 'mlflow.db'}")
+    found = costs("rounds")
+    assert found["carracing", "interrupted"] == both
+    assert set(QUICK) <= {stage for _, stage in found}
 
 
 @pytest.mark.slow

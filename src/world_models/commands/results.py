@@ -3,17 +3,24 @@
 from argparse import Namespace
 from pathlib import Path
 
+import pandas as pd
+
 from world_models.errors import UserError
 from world_models.reports import cells, results
+from world_models.storage import atomic
 from world_models.storage.scratch import find_root
 
 
 def run(arguments: Namespace) -> int:
     """Print the table, or write it into a file between its markers; draw an experiment's."""
     if arguments.experiment is None:
+        if arguments.costs:
+            raise UserError("--costs is of an experiment: world-models results NAME --costs.")
         table = results.table(arguments.metrics)
     else:
         folder = experiment(arguments.experiment)
+        if arguments.costs:
+            _write_costs(arguments.experiment, folder / cells.COSTS)
         if arguments.draw is not None:
             cells.write(folder, arguments.draw)
         table = cells.table(cells.load(folder), cells.published(folder))
@@ -22,6 +29,14 @@ def run(arguments: Namespace) -> int:
     else:
         results.write(arguments.write, table, arguments.experiment)
     return 0
+
+
+def _write_costs(name: str, path: Path) -> None:
+    from world_models.tracking import costs  # MLflow takes a second to load
+
+    rows = [(*key, f"{hours:.3f}") for key, hours in costs.costs(name).items()]
+    text = pd.DataFrame(rows, columns=["cell", "stage", "core_hours"]).to_csv(index=False)
+    atomic.write(path, text.encode())
 
 
 def experiment(name: str) -> Path:

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from world_models.errors import UserError
+from world_models.errors import InputError, UserError
 from world_models.reports.metrics import read, readable
 from world_models.reports.style import plain_style, save
 from world_models.schema import read_yaml
@@ -20,6 +20,11 @@ from world_models.storage import atomic
 Cells = dict[str, dict[str, Any]]
 """By cell: the metrics of its stages, by stage."""
 STAGES = ("collect", "rollouts", "assess", "evaluate")
+COSTS = "costs.csv"
+"""In the experiment's folder: core-hours by cell and stage, those of the pipeline at the root under
+the environment's name."""
+CELLS = "cells.yaml"
+"""In the experiment's folder: what each cell goes on from, if cells follow each other."""
 PUBLISHED = "published.yaml"
 """In the experiment's folder: what the paper says of some cells, and ``share_of``, the cell whose
 score a cell's is a share of."""
@@ -39,6 +44,8 @@ FIGURES = {
     "laps finished": ("evaluate", "agent", "lap_finished", ".0%"),
     "accidents": ("evaluate", "agent", "accident", ".0%"),
     "new frames": ("data", "frames", ",.0f"),
+    "core-hours": ("core_hours", ".1f"),
+    "core-hours so far": ("core_hours_so_far", ".1f"),
     "V: squared error": ("assess", "reconstruction", ".1f"),
     "M: NLL": ("assess", "nll", ".3f"),
     "M: recall of ends": ("assess", "end_recall", ".2f"),
@@ -64,7 +71,33 @@ def load(experiment: Path) -> Cells:
     order = list(read_yaml(parameters)) if parameters.exists() else []
     known = {name: place for place, name in enumerate(order)}
     folders.sort(key=lambda f: (known.get(f.name, len(known)), f.name))
-    return {folder.name: _cell(folder) for folder in folders}
+    costs = _costs(experiment)
+    return {folder.name: _cell(folder) | costs.get(folder.name, {}) for folder in folders}
+
+
+def _costs(experiment: Path) -> dict[str, dict[str, float]]:
+    """By cell: its core-hours, and where cells follow each other those of all before it too."""
+    path = experiment / COSTS
+    if not path.exists():
+        return {}
+    own: dict[str, float] = {}
+    try:
+        for cell, hours in pd.read_csv(path)[["cell", "core_hours"]].itertuples(index=False):
+            own[cell] = own.get(cell, 0.0) + float(hours)
+    except (OSError, ValueError, KeyError) as error:
+        again = f"world-models results {experiment.name} --costs"
+        raise InputError(f"{path} holds no costs ({error}). Write it again: {again}.") from error
+    cells = read_yaml(experiment / CELLS)["cells"] if (experiment / CELLS).exists() else {}
+
+    def so_far(cell: str) -> float:
+        before = cells.get(cell, {}).get("before")  # a folder that ends with the cell's name
+        return own.get(cell, math.nan) + (so_far(Path(before).name) if before else 0.0)
+
+    found = {cell: {"core_hours": hours} for cell, hours in own.items()}
+    for cell in found.keys() & cells.keys():
+        if not math.isnan(total := so_far(cell)):
+            found[cell]["core_hours_so_far"] = total
+    return found
 
 
 def _cell(folder: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from world_models.errors import Interrupted
+from world_models.errors import Interrupted, UserError
 from world_models.schema import Overlay
 from world_models.storage.artifact import Card, lineage
 from world_models.storage.scratch import FOLDER, Scratch, find_root
@@ -25,6 +25,8 @@ SWITCH = "WORLD_MODELS_TRACKING"
 """Environment variable: ``off`` records nothing."""
 NOTE = "mlflow-run"
 """Name in the stage's scratch under which the run's name is kept, for a resume."""
+COST = "core-hours"
+"""Name in the stage's scratch of what interrupted attempts have cost, and as a metric."""
 PATIENCE = {"FINISHED": 30.0, "FAILED": 10.0, "KILLED": 3.0}
 """Seconds to wait at a stage's end for its recorder, which then goes on alone."""
 _QUIET = {
@@ -118,7 +120,9 @@ def open_run(
 ) -> Iterator[Tracker]:
     """Record the block as one MLflow run, FINISHED, FAILED or KILLED (Ctrl-C, SIGTERM).
 
-    A run that an interrupted attempt left in ``scratch`` is continued.
+    A run that an interrupted attempt left in ``scratch`` is continued. At the end its metric
+    ``core-hours`` is the CPU time of all attempts but those that were killed, with that of their
+    child processes; what workers of a cluster on other machines did is not in it.
 
     Args:
         stage: name of the stage; parameters are recorded as ``<stage>.<key>``, as in the file.
@@ -140,6 +144,7 @@ def open_run(
     opening = _opening(stage, environment, parameters, source)
     try:
         kept = scratch.load(NOTE) if scratch else None
+        before = float((scratch.load(COST) if scratch else None) or 0)
         journal = _create(opening, scratch, kept)
         _append_lineage(journal, stage, parameters, cards)
     except OSError as error:
@@ -147,14 +152,27 @@ def open_run(
         yield Tracker()
         return
     recorder, status = _start(journal), "FAILED"
+    tracker = Tracker(journal, continued=kept is not None)
     try:
-        yield Tracker(journal, continued=kept is not None)
+        yield tracker
         status = "FINISHED"
     except (Interrupted, KeyboardInterrupt):
         status = "KILLED"
         raise
     finally:
+        cost = before + _core_hours()
+        # Milliseconds as its step: a resumed run's is a later one, which is recorded too.
+        tracker.log_metrics({COST: cost}, step=int(3.6e6 * cost))
+        if scratch and status != "FINISHED":
+            with _warned("what this attempt has cost is forgotten"):
+                scratch.save(COST, repr(cost).encode())
         _end(journal, recorder, status)
+
+
+def _core_hours() -> float:
+    """CPU time of this process and of the children that ended."""
+    used = os.times()
+    return (used.user + used.system + used.children_user + used.children_system) / 3600
 
 
 def _create(opening: dict[str, Any], scratch: Scratch | None, kept: bytes | None) -> Journal:
@@ -263,7 +281,7 @@ def _warned(what: str) -> Iterator[None]:
     """Turn a fault in the block into a line on stderr."""
     try:
         yield
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, UserError) as error:
         _warn(f"{what}: {error}")
 
 

@@ -1,14 +1,19 @@
 import json
+import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from world_models.errors import UserError
+from world_models.errors import Interrupted, UserError
+from world_models.storage.scratch import Scratch
 from world_models.tracking import run
 from world_models.tracking.journal import Journal
+
+PYTHON = sys.executable
 
 
 def test_opening_and_reporting_do_not_load_mlflow():
@@ -50,7 +55,7 @@ def test_unreachable_server_is_a_warning_and_what_was_logged_is_kept(monkeypatch
     (path,) = (tmp_path / ".scratch" / "tracking").glob("*.jsonl")
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     kinds = [line["do"] for line in lines if line["do"] != "tags"]
-    assert kinds == ["open", "parameters", "metrics", "metrics", "artifact", "end"]
+    assert kinds == ["open", "parameters", "metrics", "metrics", "artifact", "metrics", "end"]
     (kept,) = (Path(line["path"]) for line in lines if line["do"] == "artifact")
     assert kept.name == "curves.csv"
 
@@ -69,6 +74,39 @@ def test_recorder_that_cannot_start_is_a_warning(monkeypatch, capfd, tmp_path):
     with run.open_run("vae", "carracing", {"seed": 1}) as tracker:
         tracker.log_metrics({"loss": 1.0}, 1)
     assert "the recorder cannot start" in capfd.readouterr().err
+
+
+def test_the_cost_of_interrupted_attempts_is_part_of_the_runs(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(run.sys, "executable", str(tmp_path / "none"))  # nobody takes the journals
+
+    def attempt(seconds, ending=None):
+        """A stage that a child process works for; the journal's figure."""
+        before = set(tmp_path.glob(".scratch/tracking/*.jsonl"))
+        code = f"import time\nwhile time.process_time() < {seconds}: pass"
+        with (
+            suppress(Interrupted),
+            Scratch.open(tmp_path, "vae", "carracing", "0" * 64) as scratch,
+            run.open_run("vae", "carracing", {}, scratch=scratch),
+        ):
+            subprocess.run([PYTHON, "-c", code], check=True)
+            if ending is None:
+                scratch.remove()
+            else:
+                raise ending
+        (path,) = set(tmp_path.glob(".scratch/tracking/*.jsonl")) - before
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        (cost,) = (
+            line["values"][run.COST] for line in lines if run.COST in str(line.get("values"))
+        )
+        return cost * 3600
+
+    already = sum(os.times()[:4])
+    first = attempt(0.5, Interrupted)
+    assert already + 0.45 < first <= sum(os.times()[:4]) + 0.02  # its clock ticks every 10 ms
+    second = attempt(0.5)
+    assert second > first + already + 0.9
+    assert attempt(0.1) < second  # after success nothing is left to add
 
 
 def test_folder_that_cannot_be_written_is_a_warning(monkeypatch, capfd, tmp_path):

@@ -1,0 +1,51 @@
+"""What an experiment's stages have cost, from their MLflow runs."""
+
+from mlflow.entities import Run
+from mlflow.tracking import MlflowClient
+
+from world_models.errors import UserError
+from world_models.tracking import store
+from world_models.tracking.run import COST
+
+PAGE = 1000
+"""Runs that a query gives at once."""
+
+
+def costs(experiment: str) -> dict[tuple[str, str], float]:
+    """Core-hours by cell and stage, each of the newest run that finished.
+
+    The cells of the pipeline at the root are the environments: experiments go on from its models.
+
+    Args:
+        experiment: name of its folder.
+
+    Raises:
+        UserError: no run of it has a cost.
+    """
+    location = store.locate()
+    client = MlflowClient(location.uri)
+    found: dict[tuple[str, str], float] = {}
+    for run in reversed(_finished(client)):
+        tags = run.data.tags
+        of = tags.get("experiment", "")
+        if of in ("", experiment) and COST in run.data.metrics:
+            cell = tags.get("cell", "") if of else tags.get("environment", "")
+            found[cell, tags.get("stage", "")] = run.data.metrics[COST]
+    if not found:
+        raise UserError(f"{location.uri} holds no finished run of {experiment} with {COST}.")
+    return dict(sorted(found.items()))
+
+
+def _finished(client: MlflowClient) -> list[Run]:
+    """All finished runs of all MLflow experiments, the newest first."""
+    ids = [e.experiment_id for e in client.search_experiments()]
+    query, order = "attributes.status = 'FINISHED'", ["attributes.start_time DESC"]
+    runs: list[Run] = []
+    token: str | None = ""
+    while token is not None:
+        page = client.search_runs(
+            ids, query, max_results=PAGE, order_by=order, page_token=token or None
+        )
+        runs += page
+        token = page.token
+    return runs
