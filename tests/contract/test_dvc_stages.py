@@ -10,7 +10,8 @@ import pytest
 from dvc.repo import Repo
 
 from world_models.experiment import check, check_overlay
-from world_models.schema import Overlay
+from world_models.reports import cells
+from world_models.schema import Overlay, read_yaml
 from world_models.stages import command
 from world_models.stages.command import Stage
 
@@ -91,3 +92,16 @@ def test_parameters_of_experiments_are_valid_and_tracked(pipeline):
         overlay = Overlay.parse(given.overlay)
         own = {(str(overlay.path), f"{key}.{declared.name}") for key in overlay.keys}
         assert tracked - root == own | {versions}, stage.addressing
+
+
+TABLES = [p for p in PIPELINES if "scores" in read_yaml(ROOT / p)["stages"]]
+
+
+@pytest.mark.parametrize("pipeline", TABLES)
+def test_a_table_depends_on_all_that_it_is_made_of(pipeline):
+    folder = Path(pipeline).parent
+    made_of = {cells.COSTS, cells.CELLS, cells.PUBLISHED, "params.yaml"}
+    expected = {str(folder / name) for name in made_of if (ROOT / folder / name).exists()}
+    expected |= {str(folder / "metrics"), "src/world_models/reports/cells.py"}
+    assert set(read_yaml(ROOT / pipeline)["stages"]["scores"]["deps"]) == expected
+    assert (ROOT / folder / cells.COSTS).exists()  # DVC refuses a dependency that is missing
