@@ -10,7 +10,7 @@ import pytest
 from dvc.repo import Repo
 
 from world_models.experiment import check, check_overlay
-from world_models.reports import cells
+from world_models.reports import cells, costs
 from world_models.schema import Overlay, read_yaml
 from world_models.stages import command
 from world_models.stages.command import Stage
@@ -100,8 +100,9 @@ TABLES = [p for p in PIPELINES if "scores" in read_yaml(ROOT / p)["stages"]]
 @pytest.mark.parametrize("pipeline", TABLES)
 def test_a_table_depends_on_all_that_it_is_made_of(pipeline):
     folder = Path(pipeline).parent
-    made_of = {cells.COSTS, cells.CELLS, cells.PUBLISHED, "params.yaml"}
+    made_of = {costs.FILE, costs.CELLS, cells.PUBLISHED, "params.yaml"}
     expected = {str(folder / name) for name in made_of if (ROOT / folder / name).exists()}
-    expected |= {str(folder / "metrics"), "src/world_models/reports/cells.py"}
+    code = (f"src/world_models/reports/{name}.py" for name in ("cells", "costs"))
+    expected |= {str(folder / "metrics"), *code}
     assert set(read_yaml(ROOT / pipeline)["stages"]["scores"]["deps"]) == expected
-    assert (ROOT / folder / cells.COSTS).exists()  # DVC refuses a dependency that is missing
+    assert (ROOT / folder / costs.FILE).exists()  # DVC refuses a dependency that is missing

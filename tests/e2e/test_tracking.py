@@ -17,7 +17,7 @@ import pytest
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
-from world_models.tracking.costs import costs
+from world_models.tracking.costs import core_hours
 
 STAGE = """
 import pickle, signal, subprocess, sys
@@ -241,7 +241,7 @@ def test_a_resumed_run_has_the_core_hours_of_its_attempts(store: Store, monkeypa
     first, both = (m.value for m in sorted(history, key=lambda m: m.step))
     assert 0 < first < both < 1
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store.folder / 'mlflow.db'}")
-    found = costs("rounds")
+    found = core_hours({"rounds"})
     assert found["carracing", "interrupted"] == both
     assert set(QUICK) <= {stage for _, stage in found}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from world_models.errors import UserError
-from world_models.reports import cells, results
+from world_models.reports import cells, costs, results
 from world_models.storage import atomic
 from world_models.storage.scratch import find_root
 
@@ -20,7 +20,7 @@ def run(arguments: Namespace) -> int:
     else:
         folder = experiment(arguments.experiment)
         if arguments.costs:
-            _write_costs(arguments.experiment, folder / cells.COSTS)
+            _write_costs(folder)
         if arguments.draw is not None:
             cells.write(folder, arguments.draw)
         table = cells.table(cells.load(folder), cells.published(folder))
@@ -31,12 +31,14 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
-def _write_costs(name: str, path: Path) -> None:
-    from world_models.tracking import costs  # MLflow takes a second to load
+def _write_costs(folder: Path) -> None:
+    from world_models.tracking.costs import core_hours  # MLflow takes a second to load
 
-    rows = [(*key, f"{hours:.3f}") for key, hours in costs.costs(name).items()]
+    owners = {costs.owner(models) for models in costs.chain(folder).values()}
+    found = core_hours({folder.name, *filter(None, owners)})
+    rows = [(*key, f"{hours:.3f}") for key, hours in found.items()]
     text = pd.DataFrame(rows, columns=["cell", "stage", "core_hours"]).to_csv(index=False)
-    atomic.write(path, text.encode())
+    atomic.write(folder / costs.FILE, text.encode())
 
 
 def experiment(name: str) -> Path:

@@ -11,7 +11,8 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from world_models.errors import InputError, UserError
+from world_models.errors import UserError
+from world_models.reports import costs
 from world_models.reports.metrics import read, readable
 from world_models.reports.style import plain_style, save
 from world_models.schema import read_yaml
@@ -20,14 +21,9 @@ from world_models.storage import atomic
 Cells = dict[str, dict[str, Any]]
 """By cell: the metrics of its stages, by stage."""
 STAGES = ("collect", "rollouts", "assess", "evaluate")
-COSTS = "costs.csv"
-"""In the experiment's folder: core-hours by cell and stage, those of the pipeline at the root under
-the environment's name."""
-CELLS = "cells.yaml"
-"""In the experiment's folder: what each cell goes on from, if cells follow each other."""
 PUBLISHED = "published.yaml"
 """In the experiment's folder: what the paper says of some cells, and ``share_of``, the cell whose
-score a cell's is a share of."""
+score a cell's is a share of. ``log`` has scores by cost, by environment: a label, and points."""
 MARKS = {
     "agent": ("in reality", "o"),
     "dream": ("in the dream", "s"),
@@ -71,33 +67,8 @@ def load(experiment: Path) -> Cells:
     order = list(read_yaml(parameters)) if parameters.exists() else []
     known = {name: place for place, name in enumerate(order)}
     folders.sort(key=lambda f: (known.get(f.name, len(known)), f.name))
-    costs = _costs(experiment)
-    return {folder.name: _cell(folder) | costs.get(folder.name, {}) for folder in folders}
-
-
-def _costs(experiment: Path) -> dict[str, dict[str, float]]:
-    """By cell: its core-hours, and where cells follow each other those of all before it too."""
-    path = experiment / COSTS
-    if not path.exists():
-        return {}
-    own: dict[str, float] = {}
-    try:
-        for cell, hours in pd.read_csv(path)[["cell", "core_hours"]].itertuples(index=False):
-            own[cell] = own.get(cell, 0.0) + float(hours)
-    except (OSError, ValueError, KeyError) as error:
-        again = f"world-models results {experiment.name} --costs"
-        raise InputError(f"{path} holds no costs ({error}). Write it again: {again}.") from error
-    cells = read_yaml(experiment / CELLS)["cells"] if (experiment / CELLS).exists() else {}
-
-    def so_far(cell: str) -> float:
-        before = cells.get(cell, {}).get("before")  # a folder that ends with the cell's name
-        return own.get(cell, math.nan) + (so_far(Path(before).name) if before else 0.0)
-
-    found = {cell: {"core_hours": hours} for cell, hours in own.items()}
-    for cell in found.keys() & cells.keys():
-        if not math.isnan(total := so_far(cell)):
-            found[cell]["core_hours_so_far"] = total
-    return found
+    spent = costs.read(experiment)
+    return {folder.name: _cell(folder) | spent.get(folder.name, {}) for folder in folders}
 
 
 def _cell(folder: Path) -> dict[str, Any]:
@@ -112,8 +83,12 @@ def _cell(folder: Path) -> dict[str, Any]:
 
 def published(experiment: Path) -> Mapping[str, Any]:
     """By cell and policy: mean, sd and n that were published."""
+    return dict(_published(experiment).get("cells", {}))
+
+
+def _published(experiment: Path) -> Mapping[str, Any]:
     path = experiment / PUBLISHED
-    return dict(read_yaml(path)["cells"]) if path.exists() else {}
+    return read_yaml(path) if path.exists() else {}
 
 
 def table(cells: Cells, paper: Mapping[str, Any]) -> str:
@@ -154,6 +129,8 @@ def _score(score: Mapping[str, Any]) -> str:
 def write(experiment: Path, out: Path) -> None:
     """Write ``scores.csv``, ``scores.md`` and ``scores.png``, all or none.
 
+    Where cells follow each other and their costs are known, ``costs.png`` too.
+
     Args:
         experiment: its folder.
         out: the folder to write.
@@ -167,6 +144,19 @@ def write(experiment: Path, out: Path) -> None:
         points.to_csv(folder / "scores.csv", index=False)
         (folder / "scores.md").write_text(table(cells, paper) + "\n", encoding="utf-8")
         save(figure(points), folder / "scores.png")
+        spent = pd.DataFrame(_spent(experiment, cells))
+        if len(spent):
+            log = _published(experiment).get("log", {})
+            save(costs.figure(spent, log), folder / "costs.png")
+
+
+def _spent(experiment: Path, cells: Cells) -> Iterator[dict[str, Any]]:
+    """Every cell's score and what it took, where that is known."""
+    before = costs.chain(experiment)
+    for name, cell in cells.items():
+        if hours := cell.get("core_hours_so_far"):
+            at = {"environment": costs.root(name, before), "cell": name, "core_hours": hours}
+            yield at | cell["evaluate"]["agent"]
 
 
 def _points(cells: Cells, paper: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -1,4 +1,6 @@
-"""What an experiment's stages have cost, from their MLflow runs."""
+"""What the stages of experiments have cost, from their MLflow runs."""
+
+from collections.abc import Collection
 
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
@@ -11,16 +13,16 @@ PAGE = 1000
 """Runs that a query gives at once."""
 
 
-def costs(experiment: str) -> dict[tuple[str, str], float]:
+def core_hours(experiments: Collection[str]) -> dict[tuple[str, str], float]:
     """Core-hours by cell and stage, each of the newest run that finished.
 
     The cells of the pipeline at the root are the environments: experiments go on from its models.
 
     Args:
-        experiment: name of its folder.
+        experiments: names of their folders.
 
     Raises:
-        UserError: no run of it has a cost.
+        UserError: no run has a cost.
     """
     location = store.locate()
     client = MlflowClient(location.uri)
@@ -28,11 +30,11 @@ def costs(experiment: str) -> dict[tuple[str, str], float]:
     for run in reversed(_finished(client)):
         tags = run.data.tags
         of = tags.get("experiment", "")
-        if of in ("", experiment) and COST in run.data.metrics:
+        if of in ("", *experiments) and COST in run.data.metrics:
             cell = tags.get("cell", "") if of else tags.get("environment", "")
             found[cell, tags.get("stage", "")] = run.data.metrics[COST]
     if not found:
-        raise UserError(f"{location.uri} holds no finished run of {experiment} with {COST}.")
+        raise UserError(f"{location.uri} holds no finished run with {COST}.")
     return dict(sorted(found.items()))
 
 

@@ -84,23 +84,31 @@ def test_the_picture_shows_every_mean_with_its_standard_error(tmp_path):
 
 
 def test_core_hours_of_cells_that_follow_each_other_add_up(tmp_path):
-    for cell in ("a-r2", "a-r3", "b"):
-        store(tmp_path, cell, "evaluate", {"agent": AGENT})
-    (tmp_path / "cells.yaml").write_text(
-        "cells: {a-r2: {before: models/carracing}, a-r3: {before: experiments/x/models/a-r2}}"
-    )
-    assert "core-hours" not in table(load(tmp_path), {})
-    lines = ["carracing,vae,0.5", "carracing,evolve,1.0", "a-r2,vae,0.25", "a-r3,vae,2.0"]
-    (tmp_path / "costs.csv").write_text("\n".join(["cell,stage,core_hours", *lines, "b,vae,0.5"]))
-    shown = {row["cell"]: row for row in rows(table(load(tmp_path), {}))}
+    """A cell goes on from one of another experiment, which goes on from the pipeline's agent."""
+    rounds, best = tmp_path / "rounds", tmp_path / "best"
+    for cell in ("a", "b"):
+        store(best, cell, "evaluate", {"agent": AGENT})
+    rounds.mkdir()
+    (rounds / "cells.yaml").write_text("cells: {a-r2: {before: models/carracing}}")
+    (best / "cells.yaml").write_text("cells: {a: {before: experiments/rounds/models/a-r2}}")
+    assert "core-hours" not in table(load(best), {})
+    lines = ["carracing,vae,0.5", "carracing,evolve,1.0", "a-r2,vae,0.25", "a,evolve,2.0"]
+    lines += ["a,evaluate,9.0", "b,vae,0.5"]
+    (best / "costs.csv").write_text("\n".join(["cell,stage,core_hours", *lines]))
+    shown = {row["cell"]: row for row in rows(table(load(best), {}))}
     hours = {cell: (r["core-hours"], r["core-hours so far"]) for cell, r in shown.items()}
-    (tmp_path / "costs.csv").write_text("cell,stage,core_hours\na-r3,vae,2.0\n")
-    (row,) = (row for row in rows(table(load(tmp_path), {})) if row["cell"] == "a-r3")
+    assert hours == {"a": ("2.0", "3.8"), "b": ("0.5", "–")}
+    (best / "published.yaml").write_text(
+        "cells: {}\nlog: {carracing: {label: theirs, points: [{core_hours: 1000, mean: 823}]}}"
+    )
+    write(best, best / "scores")
+    assert (best / "scores/costs.png").read_bytes().startswith(b"\x89PNG")
+    (best / "costs.csv").write_text("cell,stage,core_hours\na,evolve,2.0\n")
+    (row,) = (row for row in rows(table(load(best), {})) if row["cell"] == "a")
     assert (row["core-hours"], row.get("core-hours so far")) == ("2.0", None)  # of a-r2 unknown
-    assert hours == {"a-r2": ("0.2", "1.8"), "a-r3": ("2.0", "3.8"), "b": ("0.5", "–")}
-    (tmp_path / "costs.csv").write_text("cell,hours\n")
-    with pytest.raises(InputError, match=r"costs\.csv holds no costs.*results .* --costs"):
-        load(tmp_path)
+    (best / "costs.csv").write_text("cell,hours\n")
+    with pytest.raises(InputError, match=r"costs\.csv holds no costs.*results best --costs"):
+        load(best)
 
 
 def test_without_metrics_there_is_no_table(tmp_path):
