@@ -8,6 +8,7 @@ import pytest
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("experiments")]
 ROOT = Path(__file__).resolve().parents[2]
 NODES = {
+    "best": ["evaluate@carracing-best"],
     "controllers": ["evaluate@untrained-vm"],
     "robustness": ["evaluate@carracing-friction-20", "evaluate@takecover-noise-10"],
     "rounds": ["evaluate@takecover-rounds-s1-r2", "assess@takecover-rounds-s1-r2"],
@@ -15,6 +16,8 @@ NODES = {
     "temperature": ["report@tau-10"],
 }
 """Stages to reproduce; DVC reproduces what they need."""
+LAST = "experiments/rounds/models/carracing-rounds-s1-r4"
+"""What the best agent goes on from: here the smoke pipeline's, for three rounds are long."""
 
 
 def test_every_experiment_of_this_kind_is_listed():
@@ -25,6 +28,10 @@ def test_every_experiment_of_this_kind_is_listed():
 def test_an_experiment_runs_at_smoke_scale(spare, name):
     folder = f"experiments/{name}"
     nodes = [f"{folder}/dvc.yaml:{node}" for node in NODES[name]]
+    if name == "best":
+        cells = spare.folder / folder / "cells.yaml"
+        assert LAST in cells.read_text()
+        cells.write_text(cells.read_text().replace(LAST, "models/carracing"))
     settings = {"WORLD_MODELS_TRACKING": "off", "WORLD_MODELS_WORKERS": "1"}
     spare.run("dvc", "repro", "--quiet", *nodes, **settings)
     # Its table has the cells that were evaluated; DVC would first run all others.
