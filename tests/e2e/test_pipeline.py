@@ -66,9 +66,23 @@ def test_every_stage_is_one_finished_run_in_the_store_at_the_root(pipeline):
     client = MlflowClient(f"sqlite:///{pipeline.folder}/mlflow.db")
     experiments = [e.experiment_id for e in client.search_experiments()]
     runs = client.search_runs(experiments)
-    names = sorted(f"{r.data.tags['stage']}@{r.data.tags['environment']}" for r in runs)
-    assert names == sorted(NODES)
     assert {run.info.status for run in runs} == {"FINISHED"}
+    rows = [run for run in runs if run.data.tags.get("kind") == "pipeline"]
+    assert sorted(row.data.tags["environment"] for row in rows) == sorted(ENVIRONMENTS)
+    stages = {
+        f"{r.data.tags['stage']}@{r.data.tags['environment']}": r for r in runs if r not in rows
+    }
+    assert sorted(stages) == sorted(NODES)
+    for row in rows:
+        of = row.data.tags["environment"]
+        below = {name: run for name, run in stages.items() if name.endswith(f"@{of}")}
+        assert {run.data.tags["mlflow.parentRunId"] for run in below.values()} == {row.info.run_id}
+        made = {f"stage.{name.partition('@')[0]}": run.info.run_id for name, run in below.items()}
+        assert row.data.tags.items() >= made.items()
+    evaluate = stages["evaluate@carracing"].data.tags
+    makers = {"vae": "vae", "mdnrnn": "mdnrnn", "controller": "evolve"}
+    for kind, stage in makers.items():
+        assert evaluate[f"upstream.{kind}"] == stages[f"{stage}@carracing"].info.run_id
     assert not (pipeline.folder / "mlruns").exists()
     assert not (pipeline.folder / "lightning_logs").exists()
 
@@ -77,8 +91,11 @@ def test_every_stage_is_one_finished_run_in_the_store_at_the_root(pipeline):
 def test_one_row_of_the_ui_compares_whole_pipelines(pipeline, environment):
     client = MlflowClient(f"sqlite:///{pipeline.folder}/mlflow.db")
     ids = [e.experiment_id for e in client.search_experiments()]
-    query = f"tags.stage = 'evaluate' and tags.environment = '{environment}'"
+    query = f"tags.kind = 'pipeline' and tags.environment = '{environment}'"
     (run,) = client.search_runs(ids, query)
+    scores = json.loads((pipeline.folder / f"metrics/{environment}/evaluate.json").read_text())
+    for name in ("mean", "se", "n"):
+        assert run.data.metrics[f"agent/{name}"] == scores["agent"][name]
     parameters = read_yaml(pipeline.folder / "params.yaml")[environment]
     for key, value in leaves(parameters):
         if not key.startswith(("evaluate.", "report.")):  # its own slice; what comes after it
@@ -140,8 +157,8 @@ def test_experiments_in_a_temporary_folder_land_in_the_same_store(pipeline):
         "dvc", "exp", "run", "--temp", "-S", change, "-n", "temporary", "evaluate@carracing"
     )
     runs = client.search_runs(ids)
-    assert len(runs) == before + 1
-    newest = max(runs, key=lambda run: run.info.start_time)
+    assert len(runs) == before + 2  # a stage, and the row of its pipeline
+    newest = max((r for r in runs if "stage" in r.data.tags), key=lambda run: run.info.start_time)
     assert newest.info.status == "FINISHED"
     assert "temporary" in newest.data.tags.values()
     listed = pipeline.run("dvc", "exp", "show", "--csv")

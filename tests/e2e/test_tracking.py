@@ -1,5 +1,6 @@
 """Real stage processes on a real store: started together, failed, interrupted, killed, resumed."""
 
+import json
 import os
 import shutil
 import signal
@@ -34,7 +35,7 @@ name, ending, first = sys.argv[1], sys.argv[2], int(sys.argv[3])
 signal.signal(signal.SIGINT, interrupt)
 signal.signal(signal.SIGTERM, interrupt)
 made = {"parameters": {"seed": 3, "episodes": 9}, "metrics": {"frames": 40}}
-card = Card(1, "vae", "carracing", "vae", {"learning_rate": 0.5}, {"loss": {"kl": 2.5}}, {},
+card = Card(1, "rollouts", "carracing", "vae", {"learning_rate": 0.5}, {"loss": {"kl": 2.5}}, {},
             {"rollouts": made}, {})
 with (
     Scratch.open(Path(), name, "carracing", "0" * 64) as scratch,
@@ -44,7 +45,8 @@ with (
         tracker.log_metrics({"loss": 1 / (step + 1)}, step)
     Path(f"{name}.txt").write_text("hello")
     tracker.log_artifact(Path(f"{name}.txt"), "reports")
-    tracker.log_input("rollouts", Path("data"))
+    tracker.log_input("rollouts", Path("data"), card)
+    tracker.log_result(Path("made"))
     if ending == "spreads":  # as a training on several devices does
         code = "import pickle, sys; pickle.load(sys.stdin.buffer).log_metrics({'x': 5.0}, 8)"
         subprocess.run([sys.executable, "-c", code], input=pickle.dumps(tracker), check=True)
@@ -85,8 +87,13 @@ class Store:
         experiments = [e.experiment_id for e in self.client.search_experiments()]
         found: dict[str, list[Run]] = {}
         for run in self.client.search_runs(experiments):
-            found.setdefault(run.data.tags["stage"], []).append(run)
+            if "stage" in run.data.tags:  # else a pipeline's row
+                found.setdefault(run.data.tags["stage"], []).append(run)
         return found
+
+    def row(self, run: Run) -> Run:
+        """The row of a stage's pipeline."""
+        return self.client.get_run(run.data.tags["mlflow.parentRunId"])
 
     def run(self, name: str) -> Run:
         (run,) = self.runs()[name]
@@ -140,6 +147,8 @@ def _end(store: Store, process: "subprocess.Popen[str]", name: str) -> None:
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     folder = tmp_path_factory.mktemp("store")
     (folder / "dvc.lock").write_text(LOCK)
+    (folder / "made").mkdir()
+    (folder / "made/card.json").write_text("{}")
     store = Store(folder, {})
     endings = dict.fromkeys(QUICK, "ends") | {"broken": "fails"} | dict.fromkeys(WAITING, "waits")
     endings["stage6"] = "spreads"
@@ -162,8 +171,8 @@ def test_twelve_stages_on_a_fresh_store_do_not_collide(store: Store):
     runs = store.runs()
     assert set(runs) == {*QUICK, "broken", *WAITING}
     assert {run.info.status for name in QUICK for run in runs[name]} == {"FINISHED"}
-    assert {run.data.metrics["loss"] for name in QUICK for run in runs[name]} == {1 / 1500}
-    history = store.client.get_metric_history(runs["stage0"][0].info.run_id, "loss")
+    assert {run.data.metrics["curves/loss"] for name in QUICK for run in runs[name]} == {1 / 1500}
+    history = store.client.get_metric_history(runs["stage0"][0].info.run_id, "curves/loss")
     assert [m.step for m in history] == list(range(1500))
 
 
@@ -173,15 +182,28 @@ def test_a_run_holds_what_the_stage_said_and_what_lies_upstream(store: Store):
     expected = {"stage0.seed": "7", "stage0.n.a": "1"}
     upstream = {"vae.learning_rate": "0.5", "rollouts.episodes": "9", "rollouts.seed": "3"}
     assert run.data.params == expected | upstream
-    assert run.data.metrics["vae.loss.kl"] == 2.5
-    assert run.data.metrics["rollouts.frames"] == 40
+    assert not [
+        name for name in run.data.metrics if not name.startswith(("curves/", "cost/", "system/"))
+    ]
+    row = store.row(run)
+    assert row.data.params.items() >= (expected | upstream).items()
+    assert (row.data.metrics["loss/kl"], row.data.metrics["rollouts/frames"]) == (2.5, 40)
+    assert row.data.metrics["cost/stage0"] == run.data.metrics["cost/core-hours"]
     tags = run.data.tags
     assert (tags["environment"], tags["seed"], tags["variant"]) == ("carracing", "7", "workspace")
-    assert tags["git.commit"] == tags["dirty"] == "unknown"  # outside a repository
-    assert run.info.run_name == "stage0@carracing"
+    assert tags["dirty"] == "unknown"  # outside a repository
+    assert "mlflow.source.git.commit" not in tags
+    assert tags["mlflow.source.name"] == "src/world_models/stages/stage0.py"
+    assert run.info.run_name == f"stage0 {row.info.run_name}"
+    assert row.info.run_name.startswith("workspace ")
+    assert "`data`, md5 `0123456789abcdef0123456789abcdef.dir`" not in tags["mlflow.note.content"]
+    assert "md5 `0123456789abcdef0123456789abcdef.dir`" in tags["mlflow.note.content"]
     assert 0 < run.info.end_time - run.info.start_time < 20_000  # of the stage, not its recorder
     (dataset,) = run.inputs.dataset_inputs
     assert dataset.dataset.digest == "0123456789abcdef0123456789abcdef.dir"
+    assert json.loads(dataset.dataset.source) == {"uri": (store.folder / "data").as_uri()}
+    assert json.loads(dataset.dataset.profile) == {"loss.kl": 2.5}
+    assert "frames" in dataset.dataset.schema
     artifact = store.folder / "mlartifacts" / "world-models-carracing" / run.info.run_id
     assert (artifact / "artifacts" / "reports" / "stage0.txt").read_text() == "hello"
 
@@ -200,18 +222,18 @@ def test_how_a_stage_ends_is_how_its_run_ends(store: Store):
 @pytest.mark.slow
 def test_several_processes_log_to_one_run(store: Store):
     run = store.run("stage6")
-    assert run.data.metrics["loss"] == 1 / 1500
-    (metric,) = store.client.get_metric_history(run.info.run_id, "x")
+    assert run.data.metrics["curves/loss"] == 1 / 1500
+    (metric,) = store.client.get_metric_history(run.info.run_id, "curves/x")
     assert (metric.value, metric.step) == (5.0, 8)
 
 
 @pytest.mark.slow
 def test_nothing_stray_is_left(store: Store):
     names = {p.name for p in store.folder.iterdir() if not p.name.endswith(".txt")}
-    sides = {"mlflow.db.lock", ".scratch", "dvc.lock"}
+    sides = {"mlflow.db.lock", ".scratch", "dvc.lock", "made"}
     assert {"mlflow.db", "mlartifacts"} <= names <= {"mlflow.db", "mlartifacts"} | sides
     left = {path.name.split("-")[0] for path in (store.folder / ".scratch/tracking").iterdir()}
-    assert left == {"both"}
+    assert left - {"pipelines.lock"} == {"both"}
 
 
 @pytest.mark.slow
@@ -223,11 +245,11 @@ def test_resume_continues_the_run_and_the_next_stage_closes_what_nobody_recorded
     _wait(lambda: not _journals(store.folder))
     run = store.run("killed")
     assert (run.info.run_id, run.info.status) == (before, "FINISHED")
-    history = store.client.get_metric_history(run.info.run_id, "loss")
+    history = store.client.get_metric_history(run.info.run_id, "curves/loss")
     assert sorted(m.step for m in history) == list(range(1500))
     both = store.run("both")
     assert both.info.status == "KILLED"
-    history = store.client.get_metric_history(both.info.run_id, "loss")
+    history = store.client.get_metric_history(both.info.run_id, "curves/loss")
     assert sorted(m.step for m in history) == list(range(1500))
 
 
@@ -237,7 +259,7 @@ def test_a_resumed_run_has_the_core_hours_of_its_attempts(store: Store, monkeypa
     again.communicate()
     _wait(lambda: store.run("interrupted").info.status == "FINISHED")
     run = store.run("interrupted")
-    history = store.client.get_metric_history(run.info.run_id, "core-hours")
+    history = store.client.get_metric_history(run.info.run_id, "cost/core-hours")
     first, both = (m.value for m in sorted(history, key=lambda m: m.step))
     assert 0 < first < both < 1
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store.folder / 'mlflow.db'}")
@@ -255,8 +277,30 @@ def test_killed_recorder_is_replaced_at_the_stages_end(store: Store):
     _wait(lambda: not _journals(store.folder))
     run = store.run("bereft")
     assert (stage.returncode, run.info.status) == (0, "FINISHED")
-    history = store.client.get_metric_history(run.info.run_id, "loss")
+    history = store.client.get_metric_history(run.info.run_id, "curves/loss")
     assert sorted(m.step for m in history) == list(range(1500))
+
+
+@pytest.mark.slow
+def test_a_pipeline_is_one_row_until_a_stage_of_it_is_repeated(store: Store):
+    """Stages that start together join one row; what comes again after its end begins another."""
+    runs = store.runs()
+    (row,) = {run.data.tags["mlflow.parentRunId"] for name in QUICK for run in runs[name]}
+    shutil.rmtree(store.folder / ".scratch/stage0-carracing-000000000000")  # else it goes on
+    again = _start(store.folder, "stage0", "ends")
+    again.communicate()
+    _wait(lambda: len(store.runs()["stage0"]) == 2)
+    newest, first = store.runs()["stage0"]
+    assert first.data.tags["mlflow.parentRunId"] == row
+    other = store.row(newest)
+    assert other.info.run_id != row
+    _wait(lambda: store.row(newest).info.status == "FINISHED")
+    below = _start(store.folder, "below", "ends")
+    below.communicate()
+    _wait(lambda: "below" in store.runs())
+    assert store.row(store.run("below")).info.run_id == other.info.run_id
+    upstream = store.run("below").data.tags
+    assert "upstream.rollouts" not in upstream  # nothing here has made that data set
 
 
 def _serve(folder: Path, port: int) -> "subprocess.Popen[bytes]":
@@ -307,7 +351,7 @@ def test_a_server_that_is_away_loses_nothing_and_holds_nobody_up(tmp_path: Path)
     for name in ("early", "waiting", "later"):
         run = store.run(name)
         assert run.info.status == "FINISHED"
-        history = store.client.get_metric_history(run.info.run_id, "loss")
+        history = store.client.get_metric_history(run.info.run_id, "curves/loss")
         assert sorted(m.step for m in history) == list(range(1500))
         (artifact,) = (tmp_path / "served").rglob(f"*/{run.info.run_id}/**/{name}.txt")
         assert artifact.read_text() == "hello"

@@ -207,12 +207,14 @@ def _run(stage: Stage[P], arguments: argparse.Namespace) -> None:
         open_run(stage.name, environment, values, cards, scratch, source) as tracker,
     ):
         for kind, given in inputs.items():
-            tracker.log_input(kind, given.path)
+            tracker.log_input(kind, given.path, given.card)
         engine, numbers = EngineSettings.from_environment(), getattr(arguments, "numbers", None)
         context = Context(environment, tracker, engine, scratch, numbers)
         stage.run(parameters, inputs, outputs, context)
         tracker.log_outputs(outputs.metrics, outputs.reports)
         _log_pictures(stage.name, outputs.reports, Path(pictures), tracker)
+        if stage.artifact:
+            tracker.log_result(outputs.artifact)
         if stage.name in WEIGHTS:
             tracker.log_artifact(outputs.artifact, "model")
         scratch.remove(stage.keeps)

@@ -29,7 +29,7 @@ def core_hours(experiments: Collection[str]) -> dict[tuple[str, str], float]:
     found: dict[tuple[str, str], float] = {}
     for run in reversed(_finished(client)):
         tags = run.data.tags
-        of = tags.get("experiment", "")
+        of = tags.get("experiment", "")  # a pipeline's row has the metric of no stage
         if of in ("", *experiments) and COST in run.data.metrics:
             cell = tags.get("cell", "") if of else tags.get("environment", "")
             found[cell, tags.get("stage", "")] = run.data.metrics[COST]

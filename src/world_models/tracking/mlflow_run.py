@@ -14,6 +14,7 @@ from filelock import FileLock
 
 from world_models.tracking import provenance
 from world_models.tracking.journal import now
+from world_models.tracking.run import COST, CURVES
 from world_models.tracking.store import database_path
 
 # MLflow runs without pandas (its skinny edition); loading it would cost a quarter of the start.
@@ -25,7 +26,6 @@ from mlflow.entities import (  # noqa: E402
     DatasetInput,
     InputTag,
     Metric,
-    Param,
     RunStatus,
     RunTag,
 )
@@ -33,33 +33,70 @@ from mlflow.exceptions import MlflowException  # noqa: E402
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor  # noqa: E402
 from mlflow.tracking import MlflowClient  # noqa: E402
 
-METRICS_AT_ONCE, PARAMETERS_AT_ONCE = 1000, 100
-"""MLflow's limits of one ``log_batch``."""
-LONGEST_VALUE = 6000
-"""Characters of a parameter that MLflow keeps."""
+from world_models.tracking.pipelines import (  # noqa: E402
+    NOTE,
+    PARENT,
+    Notes,
+    Pipeline,
+    log_parameters,
+)
+
+METRICS_AT_ONCE = 1000
+"""MLflow's limit of one ``log_batch``."""
 KIND = "custom_model_development"
 """So that MLflow's UI opens on the runs, not on the traces of a language model."""
+ABOUT = """Each row is a pipeline, from the first episode to the score (`agent/mean`); its stages'
+runs stand under it. Select two rows and press Compare. `tags.experiment` and `tags.cell` find the
+rows of an experiment's table, `tags.stage = 'evolve'` all evolutions."""
+"""Description of an experiment in MLflow's UI, in Markdown."""
+SCHEMAS = {
+    kind: json.dumps(
+        [
+            {"type": "tensor", "name": name, "tensor-spec": {"dtype": dtype, "shape": [-1, *shape]}}
+            for name, (dtype, shape) in columns.items()
+        ]
+    )
+    for kind, columns in {
+        "rollouts": {
+            "frames": ("uint8", (64, 64, 3)),
+            "actions": ("float32", (-1,)),
+            "rewards": ("float32", ()),
+        },
+        "latents": {
+            "mu": ("float32", (-1,)),
+            "logvar": ("float32", (-1,)),
+            "actions": ("float32", (-1,)),
+            "rewards": ("float32", ()),
+        },
+    }.items()
+}
+"""What a step of each kind of data set holds, as MLflow writes it."""
 STORE_WAIT = 600.0
 """Seconds to wait for another stage that creates the store (which takes 3–20)."""
 
 
 class Run:
-    """One open run.
+    """One open run, and the row of its pipeline.
 
     Attributes:
         run_id: MLflow's id.
     """
 
-    def __init__(self, client: MlflowClient, run_id: str, process: str) -> None:
-        self.run_id = run_id
-        self._client = client
+    def __init__(
+        self, client: MlflowClient, run_id: str, pipeline: Pipeline, opening: Mapping[str, Any]
+    ) -> None:
+        self.run_id, self._pipeline = run_id, pipeline
+        self._client, self._opening = client, opening
+        self._parameters_taken: dict[str, str] = {}
+        self._headlines: dict[str, float] = {}
+        self._notes = Notes(opening)
         self._pending: list[Metric] = []
         self._last_steps = {m.key: m.step for m in client.get_run(run_id).data._metric_objs}
         self._samples = 1 + max(
             (s for key, s in self._last_steps.items() if key.startswith("system/")), default=-1
         )
         self._monitor: Any = None  # SystemMetricsMonitor is not typed
-        self._pid = int(process.rsplit(" ", 2)[1])
+        self._pid = int(opening["tags"]["process"].rsplit(" ", 2)[1])
 
     def take(self, message: Mapping[str, Any]) -> None:
         """Do what a line of the journal says; metrics wait for :meth:`flush` or a full batch."""
@@ -68,20 +105,32 @@ class Run:
                 if len(self._pending) >= METRICS_AT_ONCE:
                     self.flush()
                 self._metrics(message["values"], message["step"], message["time"])
+            case "upstream":
+                self._headlines |= message["values"]
             case "parameters":
                 self._parameters(message["values"])
             case "tags":
-                self.tags(message["values"])
+                self._take_tags(message["values"])
             case "artifact":
                 self._artifact(Path(message["path"]), message["folder"] or None)
             case "input":
-                self._input(message["name"], Path(message["path"]), Path(message["lock"]))
+                self._input(message)
             case "end":
-                self._client.set_terminated(self.run_id, message["status"], message["time"])
+                self._end(message)
+
+    def _end(self, message: Mapping[str, Any]) -> None:
+        stage = self._opening["tags"]["stage"]
+        found = {k: v for k, v in self._headlines.items() if not k.startswith("cost/")}
+        if COST in self._headlines:
+            found[f"cost/{stage}"] = self._headlines[COST]
+        self._client.set_terminated(self.run_id, message["status"], message["time"])
+        self._pipeline.end(stage, self.run_id, message, self._parameters_taken, found)
 
     def _metrics(self, values: Mapping[str, float], step: int, milliseconds: int) -> None:
         # A resumed stage repeats the steps since its last save, with equal values; a recorder that
         # was killed leaves a journal of which a part is in MLflow.
+        if not any(key.startswith((f"{CURVES}/", "system/")) for key in values):
+            self._headlines |= values
         fresh = (k for k in values if step > self._last_steps.get(k, -1))
         self._pending += [Metric(key, values[key], milliseconds, step) for key in fresh]
 
@@ -94,9 +143,8 @@ class Run:
 
     def _parameters(self, values: Mapping[str, str]) -> None:
         """Write parameters; MLflow refuses another value for a known key."""
-        items = [Param(key, value[:LONGEST_VALUE]) for key, value in values.items()]
-        for start in range(0, len(items), PARAMETERS_AT_ONCE):
-            self._client.log_batch(self.run_id, params=items[start : start + PARAMETERS_AT_ONCE])
+        self._parameters_taken |= values
+        log_parameters(self._client, self.run_id, values)
 
     def tags(self, values: Mapping[str, str]) -> None:
         """Write tags."""
@@ -106,13 +154,38 @@ class Run:
         log = self._client.log_artifacts if path.is_dir() else self._client.log_artifact
         log(self.run_id, str(path), folder)
 
-    def _input(self, name: str, path: Path, lock: Path) -> None:
-        source = json.dumps({"uri": path.as_uri()})
-        digest = provenance.dvc_digest(lock, path) or "unknown"
-        # MLflow's table holds 36 characters: just an MD5 with ``.dir``
-        dataset = Dataset(name=name, digest=digest[:36], source_type="local", source=source)
-        tag = InputTag("mlflow.data.context", "input")
-        self._client.log_inputs(self.run_id, [DatasetInput(dataset, [tag])])
+    def _take_tags(self, values: Mapping[str, str]) -> None:
+        self.tags(values)
+        self._pipeline.take(values)
+        self.tags({NOTE: self._notes.with_tags(values)})
+
+    def _input(self, message: Mapping[str, Any]) -> None:
+        """What was read: its digest, who made it, and if it is a data set what it holds."""
+        name, path = message["name"], Path(message["path"])
+        digest = provenance.dvc_digest(Path(message["lock"]), path) or "unknown"
+        maker = self._maker(message["digest"])
+        if maker is not None:
+            self.tags({f"upstream.{name}": maker.info.run_id})
+        self.tags({NOTE: self._notes.with_input(name, message["lasting"], digest, maker)})
+        if message["kind"] in SCHEMAS:
+            source = json.dumps({"uri": Path(message["lasting"]).as_uri()})
+            dataset = Dataset(
+                name=name,
+                digest=digest[:36],  # MLflow's table holds 36 characters: just an MD5 with ``.dir``
+                source_type="local",
+                source=source,
+                schema=json.dumps({"mlflow_tensorspec": {"features": SCHEMAS[message["kind"]]}}),
+                profile=json.dumps(message["profile"]),
+            )
+            tag = InputTag("mlflow.data.context", "input")
+            self._client.log_inputs(self.run_id, [DatasetInput(dataset, [tag])])
+
+    def _maker(self, digest: str) -> Any:
+        """The newest run that made what has this digest; None if it is not in this store."""
+        ids = [e.experiment_id for e in self._client.search_experiments()]
+        order = ["attributes.start_time DESC"]
+        query = f"tags.output = '{digest}'"
+        return next(iter(self._client.search_runs(ids, query, max_results=1, order_by=order)), None)
 
     def sample(self) -> None:
         """Take MLflow's system metrics, and the memory of the stage with all its processes."""
@@ -146,14 +219,16 @@ def open_or_continue(opening: Mapping[str, Any]) -> Run:
     experiment = _experiment(client, opening["experiment"], opening["artifacts"])
     tags = {key: value for key, value in opening["tags"].items() if value}
     query = f"tags.journal = '{tags['journal']}'"
-    found = client.search_runs([experiment], query, max_results=1)
+    found = next(iter(client.search_runs([experiment], query, max_results=1)), None)
+    parent = found.data.tags.get(PARENT) if found else None
+    pipeline = Pipeline.join(client, experiment, opening, parent)
     if found:
-        run_id = found[0].info.run_id
+        run_id = found.info.run_id
         client.update_run(run_id, status=RunStatus.to_string(RunStatus.RUNNING))
     else:
-        made = client.create_run(experiment, opening["time"], tags, opening["name"])
-        run_id = made.info.run_id
-    run = Run(client, run_id, tags["process"])
+        tags[PARENT], name = pipeline.run_id, f"{tags['stage']} {pipeline.name}"
+        run_id = client.create_run(experiment, opening["time"], tags, name).info.run_id
+    run = Run(client, run_id, pipeline, opening)
     run.tags({"process": tags["process"]})
     return run
 
@@ -181,7 +256,8 @@ def _experiment(client: MlflowClient, name: str, artifacts: str | None) -> str:
     if found is None:
         location = f"{artifacts}/{name}" if artifacts else None
         try:
-            made = client.create_experiment(name, location, {"mlflow.experimentKind": KIND})
+            about = {"mlflow.experimentKind": KIND, NOTE: ABOUT}
+            made = client.create_experiment(name, location, about)
             return str(made)
         except MlflowException:  # another stage made it just now
             found = client.get_experiment_by_name(name)

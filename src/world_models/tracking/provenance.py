@@ -27,7 +27,9 @@ def describe_code(
     params: str = "params.yaml",
     overlay: str = "",
 ) -> dict[str, str]:
-    """Tags ``git.commit``, ``dirty.code``, ``dirty.parameters`` and ``dirty`` (either of them).
+    """Tags: the commit and its repository, where MLflow looks for them; what differs from it.
+
+    ``dirty`` is true if ``dirty.code`` or ``dirty.parameters`` is.
 
     A run is clean when its commit alone gives it again: the files under ``src`` are the commit's,
     and the stage's own slice of the file ``params``, with the ``overlay``'s changes, has the
@@ -35,12 +37,16 @@ def describe_code(
     """
     commit = _git("rev-parse", "HEAD")
     if commit is None:
-        return {"git.commit": "unknown", "dirty": "unknown"}
+        return {"dirty": "unknown"}
     code = _changed_code()
     committed = _committed_slice(environment, stage, params, overlay)
     parameters_changed = committed != dict(parameters)
+    address = _git("config", "--get", "remote.origin.url")
+    branch = _git("rev-parse", "--abbrev-ref", "HEAD")
     return {
-        "git.commit": commit,
+        "mlflow.source.git.commit": commit,
+        **({"mlflow.source.git.repoURL": address} if address else {}),
+        **({"mlflow.source.git.branch": branch} if branch and branch != "HEAD" else {}),
         "dirty": str(code or parameters_changed).lower(),
         "dirty.code": str(code).lower(),
         "dirty.parameters": str(parameters_changed).lower(),

@@ -1,5 +1,6 @@
 """A stage's MLflow run: what the stage says about itself while it works."""
 
+import getpass
 import json
 import math
 import os
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 
 from world_models.errors import Interrupted, UserError
 from world_models.schema import Overlay
-from world_models.storage.artifact import Card, lineage
+from world_models.storage.artifact import CARD, Card, file_digest, lineage
 from world_models.storage.scratch import FOLDER, Scratch, find_root
 from world_models.tracking import provenance, store
 from world_models.tracking.journal import Journal
@@ -25,8 +26,10 @@ SWITCH = "WORLD_MODELS_TRACKING"
 """Environment variable: ``off`` records nothing."""
 NOTE = "mlflow-run"
 """Name in the stage's scratch under which the run's name is kept, for a resume."""
-COST = "core-hours"
-"""Name in the stage's scratch of what interrupted attempts have cost, and as a metric."""
+COST, SPENT = "cost/core-hours", "core-hours"
+"""The metric, and the name in the stage's scratch of what interrupted attempts have cost."""
+CURVES = "curves"
+"""Group of the metrics that a stage reports while it works."""
 PATIENCE = {"FINISHED": 30.0, "FAILED": 10.0, "KILLED": 3.0}
 """Seconds to wait at a stage's end for its recorder, which then goes on alone."""
 _QUIET = {
@@ -45,13 +48,18 @@ class Tracker:
     It may be pickled and used in several processes at once. Without a journal it records nothing.
     Letters, digits and ``_-./: `` may stand in a metric's name; other characters become ``_``.
 
+    MLflow groups metrics by what stands before the last ``/`` of their name: ``curves`` while the
+    stage works; in the end the stage's name, or the name that its metrics have for a group.
+
     Attributes:
         continued: whether the run is that of an interrupted attempt, which recorded its part.
     """
 
-    def __init__(self, journal: Journal | None = None, *, continued: bool = False) -> None:
+    def __init__(
+        self, journal: Journal | None = None, *, stage: str = "", continued: bool = False
+    ) -> None:
         self.continued = continued
-        self._journal = journal
+        self._journal, self._stage = journal, stage
 
     @property
     def recording(self) -> bool:
@@ -60,7 +68,7 @@ class Tracker:
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
         """Record numbers at a step (stage's own count: gradient step, generation, shard)."""
-        values = {_name(key): float(value) for key, value in metrics.items()}
+        values = {_name(f"{CURVES}/{key}"): float(value) for key, value in metrics.items()}
         self._append(do="metrics", values=values, step=int(step))
 
     def log_artifact(self, path: Path, folder: str = "") -> None:
@@ -70,21 +78,37 @@ class Tracker:
                 kept = self._journal.keep(path).absolute()
                 self._append(do="artifact", path=str(kept), folder=folder)
 
-    def log_input(self, name: str, path: Path) -> None:
-        """Record what the stage reads, by DVC's digest of it and never its bytes.
+    def log_input(self, name: str, path: Path, card: Card) -> None:
+        """Record what the stage reads, by its digests and never its bytes.
 
         Args:
             name: such as ``rollouts``.
-            path: where it lies.
+            path: where it lies, from the repository's root.
+            card: what it is.
         """
-        lock = str(Path("dvc.lock").absolute())
-        self._append(do="input", name=name, path=str(path.resolve()), lock=lock)
+        lasting = find_root().resolve() / path if not path.is_absolute() else path
+        self._append(
+            do="input",
+            name=name,
+            kind=card.kind,
+            path=str(path.resolve()),
+            lasting=str(lasting),
+            lock=str(Path("dvc.lock").absolute()),
+            digest=card.digest(),
+            profile=_numbers(card.metrics),
+        )
+
+    def log_result(self, folder: Path) -> None:
+        """Record the digest of the artifact's card: by it later stages find this run."""
+        with _warned(f"{folder} is not recorded"):
+            self._append(do="tags", values={"output": file_digest(folder / CARD)})
 
     def log_outputs(self, metrics: Path | None, reports: Path) -> None:
         """Record a stage's metrics JSON (numbers, flattened with dots) and its reports folder."""
         if metrics is not None:
             with _warned(f"{metrics} is not recorded"):
-                self.log_metrics(_numbers(json.loads(metrics.read_text(encoding="utf-8"))))
+                found = json.loads(metrics.read_text(encoding="utf-8"))
+                self._append(do="metrics", values=_grouped(self._stage, found), step=0)
                 self.log_artifact(metrics)
         if reports.is_dir():
             self.log_artifact(reports, "reports")
@@ -144,7 +168,7 @@ def open_run(
     opening = _opening(stage, environment, parameters, source)
     try:
         kept = scratch.load(NOTE) if scratch else None
-        before = float((scratch.load(COST) if scratch else None) or 0)
+        before = float((scratch.load(SPENT) if scratch else None) or 0)
         journal = _create(opening, scratch, kept)
         _append_lineage(journal, stage, parameters, cards)
     except OSError as error:
@@ -152,7 +176,7 @@ def open_run(
         yield Tracker()
         return
     recorder, status = _start(journal), "FAILED"
-    tracker = Tracker(journal, continued=kept is not None)
+    tracker = Tracker(journal, stage=stage, continued=kept is not None)
     try:
         yield tracker
         status = "FINISHED"
@@ -161,12 +185,17 @@ def open_run(
         raise
     finally:
         cost = before + _core_hours()
-        # Milliseconds as its step: a resumed run's is a later one, which is recorded too.
-        tracker.log_metrics({COST: cost}, step=int(3.6e6 * cost))
+        _log_cost(journal, cost)
         if scratch and status != "FINISHED":
             with _warned("what this attempt has cost is forgotten"):
-                scratch.save(COST, repr(cost).encode())
+                scratch.save(SPENT, repr(cost).encode())
         _end(journal, recorder, status)
+
+
+def _log_cost(journal: Journal, cost: float) -> None:
+    with _warned("what it has cost is not recorded"):
+        # Milliseconds as its step: a resumed run's is a later one, which is recorded too.
+        journal.append({"do": "metrics", "values": {COST: cost}, "step": int(3.6e6 * cost)})
 
 
 def _core_hours() -> float:
@@ -226,13 +255,21 @@ def _opening(
     stage: str, environment: str, parameters: Mapping[str, Any], source: Source
 ) -> dict[str, Any]:
     location = store.locate()
+    tags = _tags(stage, environment, parameters) | _cell(source)
+    label = tags["cell"] or tags["variant"]
     return {
         "do": "open",
+        "journals": str(find_root().absolute() / FOLDER / "tracking"),
+        "label": label,
+        "pipeline": "/".join((environment, tags["experiment"], label)),
+        "source": f"experiments/{tags['experiment']}/dvc.yaml"
+        if tags["experiment"]
+        else "dvc.yaml",
         "uri": location.uri,
         "artifacts": location.artifacts,
         "experiment": os.environ.get("MLFLOW_EXPERIMENT_NAME", f"world-models-{environment}"),
         "name": f"{stage}@{environment}",
-        "tags": _tags(stage, environment, parameters) | _cell(source),
+        "tags": tags,
         "own": dict(parameters),
         "params": str(source.params),
         "offset": source.offset,
@@ -248,8 +285,8 @@ def _append_lineage(
     values = {name: made["parameters"] for name, made in found.items()} | {stage: parameters}
     texts = {key: str(value) for key, value in _leaves(values)}
     journal.append({"do": "parameters", "values": texts})
-    upstream = _numbers({name: made["metrics"] for name, made in found.items()})
-    journal.append({"do": "metrics", "values": upstream, "step": 0})
+    upstream = [_grouped(name, made["metrics"]) for name, made in found.items()]
+    journal.append({"do": "upstream", "values": {k: v for one in upstream for k, v in one.items()}})
 
 
 def _tags(stage: str, environment: str, parameters: Mapping[str, Any]) -> dict[str, str]:
@@ -262,6 +299,9 @@ def _tags(stage: str, environment: str, parameters: Mapping[str, Any]) -> dict[s
         "dvc.experiment": experiment,
         "dvc.stage": os.environ.get("DVC_STAGE", ""),
         "process": provenance.process_identity(os.getpid()),
+        "mlflow.user": getpass.getuser(),
+        "mlflow.source.name": f"src/world_models/stages/{stage}.py",
+        "mlflow.source.type": "LOCAL",
     }
 
 
@@ -299,6 +339,14 @@ def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 def _name(key: str) -> str:
     return re.sub(r"[^\w\-. /:]", "_", key, flags=re.ASCII)
+
+
+def _grouped(stage: str, metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Numbers by ``group/name``: groups as the metrics have them, and the stage's own."""
+    return {
+        key.replace(".", "/", 1) if "." in key else f"{stage}/{key}": value
+        for key, value in _numbers(metrics).items()
+    }
 
 
 def _numbers(values: Mapping[str, Any]) -> dict[str, float]:

@@ -36,7 +36,7 @@ def _describe(parameters: dict[str, object] = SLICE) -> tuple[str, str, str]:
 def test_clean(repository: Path):
     head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
     tags = provenance.describe_code("carracing", "vae", SLICE)
-    assert tags["git.commit"] == head.stdout.strip()
+    assert tags["mlflow.source.git.commit"] == head.stdout.strip()
     assert _describe() == ("false", "false", "false")
 
 
@@ -80,7 +80,7 @@ def test_without_git_it_says_unknown(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     tags = provenance.describe_code("carracing", "vae", SLICE)
-    assert tags == {"git.commit": "unknown", "dirty": "unknown"}
+    assert tags == {"dirty": "unknown"}
 
 
 LOCK = """schema: '2.0'

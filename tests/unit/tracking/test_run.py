@@ -55,7 +55,7 @@ def test_unreachable_server_is_a_warning_and_what_was_logged_is_kept(monkeypatch
     (path,) = (tmp_path / ".scratch" / "tracking").glob("*.jsonl")
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     kinds = [line["do"] for line in lines if line["do"] != "tags"]
-    assert kinds == ["open", "parameters", "metrics", "metrics", "artifact", "metrics", "end"]
+    assert kinds == ["open", "parameters", "upstream", "metrics", "artifact", "metrics", "end"]
     (kept,) = (Path(line["path"]) for line in lines if line["do"] == "artifact")
     assert kept.name == "curves.csv"
 
