@@ -45,10 +45,17 @@ METRICS_AT_ONCE = 1000
 """MLflow's limit of one ``log_batch``."""
 KIND = "custom_model_development"
 """So that MLflow's UI opens on the runs, not on the traces of a language model."""
-ABOUT = """Each row is a pipeline, from the first episode to the score (`agent/mean`); its stages'
-runs stand under it. Select two rows and press Compare. `tags.experiment` and `tags.cell` find the
-rows of an experiment's table, `tags.stage = 'evolve'` all evolutions."""
-"""Description of an experiment in MLflow's UI, in Markdown."""
+VIEW = "pipelines"
+"""Key of a saved view of MLflow's UI: the table of pipelines with their scores."""
+COLUMNS = (
+    "metrics.`agent/mean`",
+    "metrics.`agent/se`",
+    "metrics.`agent/n`",
+    "tags.`variant`",
+    "tags.`experiment`",
+    "tags.`cell`",
+    "attributes.`Version`",
+)
 SCHEMAS = {
     kind: json.dumps(
         [
@@ -166,7 +173,7 @@ class Run:
         maker = self._maker(message["digest"])
         if maker is not None:
             self.tags({f"upstream.{name}": maker.info.run_id})
-        self.tags({NOTE: self._notes.with_input(name, message["lasting"], digest, maker)})
+        self.tags({NOTE: self._notes.with_input(name, message["given"], digest, maker)})
         if message["kind"] in SCHEMAS:
             source = json.dumps({"uri": Path(message["lasting"]).as_uri()})
             dataset = Dataset(
@@ -256,14 +263,30 @@ def _experiment(client: MlflowClient, name: str, artifacts: str | None) -> str:
     if found is None:
         location = f"{artifacts}/{name}" if artifacts else None
         try:
-            about = {"mlflow.experimentKind": KIND, NOTE: ABOUT}
-            made = client.create_experiment(name, location, about)
+            made = client.create_experiment(name, location, {"mlflow.experimentKind": KIND})
+            for key, value in _about(made).items():
+                client.set_experiment_tag(made, key, value)
             return str(made)
         except MlflowException:  # another stage made it just now
             found = client.get_experiment_by_name(name)
             if found is None:
                 raise
     return str(found.experiment_id)
+
+
+def _about(experiment: str) -> dict[str, str]:
+    """Tags of a new experiment: its description, and the view of its table that shows scores."""
+    address = f"#/experiments/{experiment}/runs?viewStateShareKey={VIEW}"
+    note = (
+        f"[**The table with scores**]({address}): a row is a pipeline, from the first episode to "
+        "`agent/mean`; its stages' runs stand under it. Select rows and press Compare. "
+        "`tags.experiment = 'temperature'` finds an experiment's rows, `tags.stage = 'evolve'` "
+        "all evolutions."
+    )
+    state = json.dumps({"selectedColumns": COLUMNS})
+    made = now()
+    view = {"name": "Pipelines with scores", "createdAt": made, "updatedAt": made, "state": state}
+    return {NOTE: note, f"mlflow.sharedViewState.{VIEW}": json.dumps(view)}
 
 
 def reason(error: Exception) -> str:

@@ -91,6 +91,7 @@ class Tracker:
             do="input",
             name=name,
             kind=card.kind,
+            given=str(path),
             path=str(path.resolve()),
             lasting=str(lasting),
             lock=str(Path("dvc.lock").absolute()),
