@@ -51,7 +51,7 @@ bench: setup  ## speed, measured side by side against what people use today
 	python -m benchmarks
 
 ui: setup  ## compare runs in the MLflow UI
-	mlflow ui --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --port 5000
+	world-models ui
 
 clean:  ## remove the environment and caches (never data, models or runs)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

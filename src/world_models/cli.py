@@ -41,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
     _release(commands.add_parser("release", help="write an agent into released/, for git"))
     _profile(commands.add_parser("profile", help="set params.yaml to a budget"))
     _results(commands.add_parser("results", help="the table of scores, from metrics/"))
+    _ui(commands.add_parser("ui", help="MLflow's pages on this project's runs"))
     _scratch(commands.add_parser("scratch", help="state that stages go on from: list, remove"))
     _doctor(commands.add_parser("doctor", help="what this machine has, and what is missing"))
     return top
@@ -179,6 +180,13 @@ def _results(p: argparse.ArgumentParser) -> None:
     )
 
 
+def _ui(p: argparse.ArgumentParser) -> None:
+    p.description = "Opens MLflow on the runs of this project, also after its folder was moved."
+    p.add_argument(
+        "--port", type=_port, default=5000, metavar="N", help="default 5000, or the next free one"
+    )
+
+
 def _scratch(p: argparse.ArgumentParser) -> None:
     p.description = (
         "Lists the state that stages left to go on from, with size and age. State of other "
@@ -197,6 +205,13 @@ def _doctor(p: argparse.ArgumentParser) -> None:
 
 def _json(p: argparse.ArgumentParser) -> None:
     p.add_argument("--json", action="store_true", help="for programs, on standard output")
+
+
+def _port(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 65_535:
+        raise argparse.ArgumentTypeError(f"{value} is not in 1 … 65535")
+    return value
 
 
 def _positive(text: str) -> int:

@@ -1,14 +1,16 @@
 import json
 import shutil
+import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import av
 import pytest
 
 from world_models import cli
-from world_models.commands import describe
+from world_models.commands import describe, ui
 from world_models.vision.network import parts as vision_parts
 
 GOLDEN = {  # paper, App. A, as the authors' code counts them
@@ -211,3 +213,22 @@ def test_profile_is_merged_and_told(tmp_path, capsys):
     assert "→" in capsys.readouterr().out
     assert _run("profile", "smoke", *where) == 0
     assert "already is smoke" in capsys.readouterr().out
+
+
+def test_ui_takes_the_next_port_that_is_free(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    started = []
+    monkeypatch.setattr(ui.os, "execv", lambda _, words: started.append(words))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with suppress(SystemExit, TypeError):  # nothing took the process's place
+            cli.main(["ui", "--port", str(port)])
+    (words,) = started
+    assert port < int(words[-1]) < port + ui.TRIED
+    assert f"http://127.0.0.1:{words[-1]}" in capsys.readouterr().out
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking.example:5000")
+    assert _run("ui") == 2
+    assert "open its own page" in capsys.readouterr().err

@@ -12,10 +12,10 @@ from typing import Any
 import psutil
 from filelock import FileLock
 
-from world_models.tracking import provenance
+from world_models.tracking import moved, provenance
 from world_models.tracking.journal import now
 from world_models.tracking.run import COST, CURVES
-from world_models.tracking.store import database_path
+from world_models.tracking.store import Location, database_path
 
 # MLflow runs without pandas (its skinny edition); loading it would cost a quarter of the start.
 _SPARED = [name for name in ("pandas", "pyarrow", "scipy") if name not in sys.modules]
@@ -223,6 +223,7 @@ def _memory(pid: int) -> int:
 def open_or_continue(opening: Mapping[str, Any]) -> Run:
     """Open the store, made if need be, and in it the journal's run, made if it is new."""
     client = open_store(opening["uri"])
+    moved.follow(Location(opening["uri"], opening["artifacts"]))
     experiment = _experiment(client, opening["experiment"], opening["artifacts"])
     tags = {key: value for key, value in opening["tags"].items() if value}
     query = f"tags.journal = '{tags['journal']}'"
@@ -271,6 +272,11 @@ def _experiment(client: MlflowClient, name: str, artifacts: str | None) -> str:
             found = client.get_experiment_by_name(name)
             if found is None:
                 raise
+    if found.lifecycle_stage == "deleted":
+        raise MlflowException(
+            f"the experiment {name} was deleted. Restore it (mlflow experiments restore "
+            f"--experiment-id {found.experiment_id}), or name another by MLFLOW_EXPERIMENT_NAME"
+        )
     return str(found.experiment_id)
 
 

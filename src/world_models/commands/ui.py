@@ -1,0 +1,41 @@
+"""``world-models ui``: MLflow on this project's runs."""
+
+import os
+import socket
+import sys
+from argparse import Namespace
+
+from world_models.errors import UserError
+from world_models.tracking import moved, store
+
+TRIED = 20
+"""Ports that are tried, from the one that was asked for on."""
+
+
+def run(arguments: Namespace) -> int:
+    """Become MLflow's server, on the first port that is free."""
+    location = store.locate()
+    if store.database_path(location.uri) is None:
+        raise UserError(f"The runs are recorded in {location.uri}: open its own page.")
+    moved.follow(location)
+    port = free_port(arguments.port)
+    print(f"MLflow: http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)
+    command = ["mlflow", "ui", "--backend-store-uri", location.uri, "--port", str(port)]
+    os.execv(sys.executable, [sys.executable, "-m", *command])
+
+
+def free_port(first: int) -> int:
+    """The first free port from ``first`` on.
+
+    Raises:
+        UserError: there is none among the next few.
+    """
+    for port in range(first, min(first + TRIED, 65_536)):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise UserError(f"No port from {first} on is free. Name another: world-models ui --port N.")
