@@ -27,7 +27,7 @@ smoke: setup  ## all fourteen stages at toy scale, in a temporary clone
 	python tools/smoke.py
 
 test: setup  ## the whole test suite
-	python -m pytest --numprocesses 2 --dist loadgroup
+	python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
 check: setup  ## format, lint, types, import layers, generated files
 	ruff format --check .

@@ -50,7 +50,10 @@ class Clone:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Experiments last: their worker then finds the smoke DAG that another one reproduced."""
+    """Experiments last: their worker then finds the smoke DAG that another one reproduced.
+
+    With ``--no-loadscope-reorder`` workers take groups in this order.
+    """
     items.sort(key=lambda item: item.path.name == "test_experiments.py")
 
 
