@@ -101,7 +101,12 @@ class Store:
 
 
 def _start(
-    folder: Path, name: str, ending: str, first: int = 0, **variables: str
+    folder: Path,
+    name: str,
+    ending: str,
+    first: int = 0,
+    said: int = subprocess.DEVNULL,
+    **variables: str,
 ) -> "subprocess.Popen[str]":
     hidden = ("MLFLOW_", "DVC_", "WORLD_MODELS_")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(hidden)}
@@ -111,7 +116,7 @@ def _start(
         env=environment | variables,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=said,
         text=True,
     )
 
@@ -354,6 +359,26 @@ def test_a_server_that_is_away_loses_nothing_and_holds_nobody_up(tmp_path: Path)
         assert sorted(m.step for m in history) == list(range(1500))
         (artifact,) = (tmp_path / "served").rglob(f"*/{run.info.run_id}/**/{name}.txt")
         assert artifact.read_text() == "hello"
+
+
+@pytest.mark.slow
+def test_an_experiment_that_was_deleted_is_named_with_its_cure(tmp_path: Path):
+    """Nothing is lost: once it is restored, the next stage records what was kept."""
+    (tmp_path / "dvc.lock").write_text(LOCK)
+    store = Store(tmp_path, {})
+    _start(tmp_path, "first", "ends").communicate()
+    _wait(lambda: not _journals(tmp_path))
+    experiment = store.run("first").info.experiment_id
+    store.client.delete_experiment(experiment)
+    second = _start(tmp_path, "second", "ends", said=subprocess.PIPE)
+    _, said = second.communicate()
+    assert second.returncode == 0
+    assert "world-models-carracing was deleted. Restore it (mlflow experiments restore" in said
+    assert len(_journals(tmp_path)) == 1
+    store.client.restore_experiment(experiment)
+    _start(tmp_path, "third", "ends").communicate()
+    _wait(lambda: not _journals(tmp_path))
+    assert store.run("second").info.status == store.run("third").info.status == "FINISHED"
 
 
 @pytest.mark.slow

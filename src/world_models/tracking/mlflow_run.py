@@ -264,19 +264,20 @@ def _experiment(client: MlflowClient, name: str, artifacts: str | None) -> str:
     if found is None:
         location = f"{artifacts}/{name}" if artifacts else None
         try:
-            made = client.create_experiment(name, location, {"mlflow.experimentKind": KIND})
-            for key, value in _about(made).items():
-                client.set_experiment_tag(made, key, value)
-            return str(made)
-        except MlflowException:  # another stage made it just now
-            found = client.get_experiment_by_name(name)
-            if found is None:
+            client.create_experiment(name, location, {"mlflow.experimentKind": KIND})
+        except MlflowException:  # another stage may have made it just now
+            if client.get_experiment_by_name(name) is None:
                 raise
+        found = client.get_experiment_by_name(name)
+    assert found is not None, name
     if found.lifecycle_stage == "deleted":
         raise MlflowException(
             f"the experiment {name} was deleted. Restore it (mlflow experiments restore "
             f"--experiment-id {found.experiment_id}), or name another by MLFLOW_EXPERIMENT_NAME"
         )
+    for key, value in _about(found.experiment_id).items():
+        if key not in found.tags:
+            client.set_experiment_tag(found.experiment_id, key, value)
     return str(found.experiment_id)
 
 

@@ -122,7 +122,7 @@ class Recording:
         uri = self._opening["uri"]
         if self._end:
             self._say(
-                f"not all is recorded in {uri}; it is kept in {self._reader.file.name}. "
+                f"not all is recorded in {uri} ({error}); it is kept in {self._reader.file.name}. "
                 "The next stage records it, or: python -m world_models.tracking.recorder"
             )
         elif "store" not in self._warned:
