@@ -1,7 +1,4 @@
-"""The only code that knows MLflow: one run, opened, written and ended.
-
-Only the recorder's process loads it.
-"""
+"""One stage's run in MLflow: opened, written and ended. Only the recorder's process loads it."""
 
 import json
 import sys
