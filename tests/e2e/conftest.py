@@ -50,11 +50,13 @@ class Clone:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Experiments last: their worker then finds the smoke DAG that another one reproduced.
+    """Experiments after the other tests of this folder, before the many short unit tests.
 
-    With ``--no-loadscope-reorder`` workers take groups in this order.
+    By then another worker has reproduced the smoke DAG that they go on from. Workers take groups in
+    this order with ``--no-loadscope-reorder``.
     """
-    items.sort(key=lambda item: item.path.name == "test_experiments.py")
+    unit, experiments = ROOT / "tests/unit", Path(__file__).parent / "test_experiments.py"
+    items.sort(key=lambda item: 2 if unit in item.path.parents else item.path == experiments)
 
 
 @pytest.fixture(scope="session")
