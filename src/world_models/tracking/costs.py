@@ -27,10 +27,12 @@ def core_hours(experiments: Collection[str]) -> dict[tuple[str, str], float]:
     location = store.locate()
     client = MlflowClient(location.uri)
     found: dict[tuple[str, str], float] = {}
-    for run in reversed(_finished(client)):
+    for run in _finished(client):  # a newer run takes an older one's place
         tags = run.data.tags
-        of = tags.get("experiment", "")  # a pipeline's row has the metric of no stage
-        if of in ("", *experiments) and COST in run.data.metrics:
+        of = tags.get("experiment", "")
+        if (
+            of in ("", *experiments) and COST in run.data.metrics
+        ):  # a pipeline's row has no such metric
             cell = tags.get("cell", "") if of else tags.get("environment", "")
             found[cell, tags.get("stage", "")] = run.data.metrics[COST]
     if not found:
@@ -39,9 +41,9 @@ def core_hours(experiments: Collection[str]) -> dict[tuple[str, str], float]:
 
 
 def _finished(client: MlflowClient) -> list[Run]:
-    """All finished runs of all MLflow experiments, the newest first."""
+    """All finished runs of all MLflow experiments, the oldest first."""
     ids = [e.experiment_id for e in client.search_experiments()]
-    query, order = "attributes.status = 'FINISHED'", ["attributes.start_time DESC"]
+    query, order = "attributes.status = 'FINISHED'", ["attributes.start_time ASC"]
     runs: list[Run] = []
     token: str | None = ""
     while token is not None:

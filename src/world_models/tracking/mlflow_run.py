@@ -24,7 +24,6 @@ from mlflow.entities import (  # noqa: E402
     InputTag,
     Metric,
     RunStatus,
-    RunTag,
 )
 from mlflow.exceptions import MlflowException  # noqa: E402
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor  # noqa: E402
@@ -36,6 +35,7 @@ from world_models.tracking.pipelines import (  # noqa: E402
     Notes,
     Pipeline,
     log_parameters,
+    log_tags,
 )
 
 METRICS_AT_ONCE = 1000
@@ -152,7 +152,7 @@ class Run:
 
     def tags(self, values: Mapping[str, str]) -> None:
         """Write tags."""
-        self._client.log_batch(self.run_id, tags=[RunTag(k, v) for k, v in values.items()])
+        log_tags(self._client, self.run_id, values)
 
     def _artifact(self, path: Path, folder: str | None) -> None:
         log = self._client.log_artifacts if path.is_dir() else self._client.log_artifact
@@ -279,7 +279,7 @@ def _experiment(client: MlflowClient, name: str, artifacts: str | None) -> str:
 
 
 def _about(experiment: str) -> dict[str, str]:
-    """Tags of a new experiment: its description, and the view of its table that shows scores."""
+    """Tags of an experiment: its description, and the view of its table that shows scores."""
     address = f"#/experiments/{experiment}/runs?viewStateShareKey={VIEW}"
     note = (
         f"[**The table with scores**]({address}): a row is a pipeline, from the first episode to "

@@ -20,7 +20,8 @@ PIPELINE = "pipeline"
 """Value of the tag ``kind`` of a row."""
 STAGE = "stage."
 """Begins the tag that holds the run of a stage that has finished."""
-NAME, NOTE = "mlflow.runName", "mlflow.note.content"
+NOTE = "mlflow.note.content"
+"""Tag of the description."""
 PARAMETERS_AT_ONCE = 100
 """MLflow's limit of one ``log_batch``."""
 LONGEST_VALUE = 6000
@@ -111,7 +112,7 @@ class Pipeline:
         self._client.set_terminated(self.run_id, end["status"], end["time"])
 
     def _tags(self, values: Mapping[str, str]) -> None:
-        self._client.log_batch(self.run_id, tags=[RunTag(k, v) for k, v in values.items()])
+        log_tags(self._client, self.run_id, values)
 
     def _describe(self) -> None:
         tags = self._client.get_run(self.run_id).data.tags
@@ -119,6 +120,11 @@ class Pipeline:
         self._tags(
             {NOTE: describe(tags, [(k, link(self._experiment, v)) for k, v in runs.items()])}
         )
+
+
+def log_tags(client: MlflowClient, run_id: str, values: Mapping[str, str]) -> None:
+    """Write tags of a run."""
+    client.log_batch(run_id, tags=[RunTag(key, value) for key, value in values.items()])
 
 
 def log_parameters(client: MlflowClient, run_id: str, values: Mapping[str, str]) -> None:

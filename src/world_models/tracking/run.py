@@ -105,7 +105,7 @@ class Tracker:
             self._append(do="tags", values={"output": file_digest(folder / CARD)})
 
     def log_outputs(self, metrics: Path | None, reports: Path) -> None:
-        """Record a stage's metrics JSON (numbers, flattened with dots) and its reports folder."""
+        """Record a stage's metrics JSON (its numbers, by ``group/name``) and its reports folder."""
         if metrics is not None:
             with _warned(f"{metrics} is not recorded"):
                 found = json.loads(metrics.read_text(encoding="utf-8"))
@@ -146,7 +146,7 @@ def open_run(
     """Record the block as one MLflow run, FINISHED, FAILED or KILLED (Ctrl-C, SIGTERM).
 
     A run that an interrupted attempt left in ``scratch`` is continued. At the end its metric
-    ``core-hours`` is the CPU time of all attempts but those that were killed, with that of their
+    ``cost/core-hours`` is the CPU time of all attempts but those that were killed, and of their
     child processes; what workers of a cluster on other machines did is not in it.
 
     Args:
@@ -154,8 +154,8 @@ def open_run(
         environment: such as ``carracing``; MLflow's experiment is ``world-models-<environment>``
             unless ``MLFLOW_EXPERIMENT_NAME`` says otherwise.
         parameters: the stage's own; ``seed`` among them becomes a tag too.
-        cards: of the inputs: their parameters and headline metrics and those of all stages
-            upstream are recorded as ``<stage>.<key>``, so that one row compares pipelines.
+        cards: of the inputs: their parameters and those of all stages upstream are recorded as
+            ``<stage>.<key>``; headline metrics, as ``<stage>/<key>``, in the pipeline's row alone.
         scratch: where the run's name is kept for a resume.
         source: where the parameters come from.
 
@@ -185,18 +185,19 @@ def open_run(
         status = "KILLED"
         raise
     finally:
-        cost = before + _core_hours()
-        _log_cost(journal, cost)
-        if scratch and status != "FINISHED":
-            with _warned("what this attempt has cost is forgotten"):
-                scratch.save(SPENT, repr(cost).encode())
+        # After success the scratch is gone, and nothing is to be added up.
+        _log_cost(journal, before + _core_hours(), scratch if status != "FINISHED" else None)
         _end(journal, recorder, status)
 
 
-def _log_cost(journal: Journal, cost: float) -> None:
+def _log_cost(journal: Journal, cost: float, scratch: Scratch | None) -> None:
+    """Record core-hours, and keep them in ``scratch`` for the next attempt."""
     with _warned("what it has cost is not recorded"):
         # Milliseconds as its step: a resumed run's is a later one, which is recorded too.
         journal.append({"do": "metrics", "values": {COST: cost}, "step": int(3.6e6 * cost)})
+    if scratch:
+        with _warned("what this attempt has cost is forgotten"):
+            scratch.save(SPENT, repr(cost).encode())
 
 
 def _core_hours() -> float:
@@ -210,8 +211,7 @@ def _create(opening: dict[str, Any], scratch: Scratch | None, kept: bytes | None
     name = kept.decode() if kept else f"{opening['name'].replace('@', '-')}-{uuid.uuid4().hex[:12]}"
     if scratch and not kept:
         scratch.save(NOTE, name.encode())
-    folder = find_root().absolute() / FOLDER / "tracking"
-    journal = Journal(folder / f"{name}-{time.time_ns()}.jsonl")
+    journal = Journal(Path(opening["journals"]) / f"{name}-{time.time_ns()}.jsonl")
     opening["tags"]["journal"] = journal.run
     journal.create(opening)
     return journal
