@@ -19,7 +19,7 @@ from world_models.envs.specification import Specification
 from world_models.errors import InputError
 from world_models.memory.model import Memory
 from world_models.seeding import stream
-from world_models.storage.artifact import Card, open_artifact
+from world_models.storage.artifact import Card, check_made_together, open_artifact
 from world_models.storage.scratch import find_root
 from world_models.vision.model import Vision
 from world_models.worlds.build import Parts
@@ -99,13 +99,18 @@ class Agent:
         Raises:
             InputError: as for :meth:`load`.
         """
-        name = open_artifact(vae, "vae", environment, verify=False).environment
+        v = open_artifact(vae, "vae", environment, verify=False)
+        name = v.environment
+        m, c = (
+            open_artifact(folder, kind, name, verify=False)
+            for folder, kind in ((mdnrnn, "mdnrnn"), (controller, "controller"))
+        )
+        check_made_together({vae: v, mdnrnn: m, controller: c})
         vision, memory = Vision.load(vae, name), Memory.load(mdnrnn, name)
         mind = Controller.load(controller, name)
         memory.check(vision.z_size)
         mind.check(memory.feature_size(mind.spec.features), memory.action_size)
-        card = open_artifact(controller, "controller", name, verify=False)
-        return cls(name, vision, memory, mind, _latent(card))
+        return cls(name, vision, memory, mind, _latent(c))
 
     @property
     def specification(self) -> Specification:

@@ -111,7 +111,8 @@ def test_cards_keep_what_made_the_agent_and_say_the_precision(models, released):
         after = artifact.open_artifact(released / part, part)
         assert after.lineage == before.lineage
         assert (after.parameters, after.metrics) == (before.parameters, before.metrics)
-        assert after.details == before.details | {"precision": "float16"}
+        own = {"precision": "float16", "original": before.digest()}
+        assert after.details == before.details | own
         assert after.files.keys() == before.files.keys()
 
 
@@ -264,7 +265,7 @@ def _other_vae(models: Path) -> str:
     """V of another run in place of that which C was evolved with."""
     path = models / "vae/card.json"
     path.write_text(path.read_text().replace('"seed": 1', '"seed": 2'))
-    return "of different runs"
+    return "was not made from"
 
 
 def _too_large(models: Path) -> str:

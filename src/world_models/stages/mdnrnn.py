@@ -72,7 +72,7 @@ def run(
         parameters=parameters.model_dump(mode="json"),
         metrics=metrics,
         details=details,
-        upstream=[inputs["latents"].card],
+        upstream=[given.card for given in inputs.values()],
     ) as folder:
         tensors.save(folder / WEIGHTS, state_arrays(network))
         initial = {"mu": data.initial.mu, "logvar": data.initial.logvar}

@@ -18,6 +18,10 @@ from world_models.storage import atomic
 FORMAT = 1
 """Version of this layout; a card with a larger number is of a newer release."""
 CARD = "card.json"
+ORIGINAL = "original"
+"""Key of ``details``, in a copy of another precision: digest of the card that it was made from."""
+MODELS = ("vae", "mdnrnn", "controller")
+"""Kinds that act together as one agent."""
 STAGES = {
     "rollouts": "rollouts",
     "vae": "vae",
@@ -42,8 +46,8 @@ class Card:
         parameters: of that stage.
         metrics: its headline metrics.
         details: particular to the kind, such as ``z_size``.
-        lineage: parameters and metrics of all stages upstream, by stage; those of an earlier
-            round, by ``before.<stage>``.
+        lineage: parameters, metrics and the card's digest of all stages upstream, by stage; those
+            of an earlier round, by ``before.<stage>``.
         files: SHA-256 (hexadecimal) of each file, by its path within the folder.
     """
 
@@ -66,6 +70,14 @@ class Card:
         content = asdict(self)
         text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
         return text + "\n"
+
+    @property
+    def identity(self) -> str:
+        """The digest by which cards downstream know this artifact.
+
+        A copy in half precision is known by the digest of what it was made from.
+        """
+        return str(self.details.get(ORIGINAL) or self.digest())
 
 
 @contextmanager
@@ -105,7 +117,7 @@ def create(
 
 
 def lineage(upstream: Sequence[Card], stage: str) -> dict[str, dict[str, Any]]:
-    """Parameters and metrics of all stages upstream of ``stage``, by stage.
+    """Parameters, metrics and digest of all stages upstream of ``stage``, by stage.
 
     What a stage depends on that comes after it in the pipeline, or is itself, is of an earlier
     round: so an agent that collects data, and weights to go on from.
@@ -113,11 +125,35 @@ def lineage(upstream: Sequence[Card], stage: str) -> dict[str, dict[str, Any]]:
     stages: dict[str, dict[str, Any]] = {}
     place = {name: number for number, name in enumerate(ORDER)}
     for card in sorted(upstream, key=lambda card: place.get(card.stage, -1)):
-        own = {card.stage: {"parameters": card.parameters, "metrics": card.metrics}}
+        said = {"parameters": card.parameters, "metrics": card.metrics, "digest": card.identity}
+        own = {card.stage: said}
         earlier = place.get(card.stage, -1) >= place.get(stage, len(ORDER))
-        for name, said in (card.lineage | own).items():
-            stages[f"before.{name}" if earlier else name] = said
+        for name, made in (card.lineage | own).items():
+            stages[f"before.{name}" if earlier else name] = made
     return stages
+
+
+def check_made_together(artifacts: Mapping[Path, Card]) -> None:
+    """Refuse models that were not made from each other: M from V's latents, C with V and M.
+
+    Args:
+        artifacts: cards by folder; other kinds than ``MODELS`` are ignored. Which models a card
+            was made from stands in its ``lineage``; what that does not name may be any.
+
+    Raises:
+        InputError: one was made from another V or M; the message names both and the cure.
+    """
+    models = {path: card for path, card in artifacts.items() if card.kind in MODELS}
+    for path, card in models.items():
+        for other_path, other in models.items():
+            known = card.lineage.get(other.stage, {}).get("digest", other.identity)
+            if known != other.identity:
+                raise InputError(
+                    f"{path} was not made from {other_path}, but from another {other.kind} (its "
+                    f"card begins with {known[:12]}, this one with {other.identity[:12]}). Name "
+                    f"the folders of one run, or make {path} anew with "
+                    f"`{_repro(path, card.stage, card.environment)}`."
+                )
 
 
 def _digests(folder: Path) -> dict[str, str]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from world_models.errors import InputError
 from world_models.storage import tensors
-from world_models.storage.artifact import CARD, Card, file_digest
+from world_models.storage.artifact import CARD, ORIGINAL, Card, file_digest
 
 PRECISION = "float16"
 """What ``details.precision`` of such an artifact's card says."""
@@ -19,7 +19,7 @@ def write(source: Path, card: Card, out: Path) -> Card:
     """Copy an artifact of safetensors files, its float32 arrays rounded to float16.
 
     :func:`world_models.storage.tensors.load` makes them float32 again. The card keeps parameters,
-    metrics and lineage; its details say the precision.
+    metrics and lineage; its details say the precision, and the digest of the card it was made from.
 
     Args:
         source: the artifact's folder.
@@ -38,7 +38,8 @@ def write(source: Path, card: Card, out: Path) -> Card:
         halves = {key: _half(array, f"{source / name}: {key}") for key, array in arrays.items()}
         tensors.save(out / name, halves)
     files = {name: file_digest(out / name) for name in card.files}
-    copy = replace(card, details=card.details | {"precision": PRECISION}, files=files)
+    details = card.details | {"precision": PRECISION, ORIGINAL: card.identity}
+    copy = replace(card, details=details, files=files)
     (out / CARD).write_text(copy.to_json(), encoding="utf-8")
     return copy
 

@@ -79,6 +79,21 @@ def test_lineage_tells_the_rounds_apart(tmp_path):
     assert {"before.collect", "before.vae", "before.rollouts"} < third.lineage.keys()
 
 
+def test_models_that_were_not_made_together_are_refused(tmp_path):
+    def card(name, stage, kind, upstream, **parameters):
+        made = {"kind": kind, "stage": stage, "upstream": upstream, "parameters": parameters}
+        make(tmp_path / name, **made)
+        return artifact.open_artifact(tmp_path / name, kind)
+
+    one, other = (card(f"vae-{seed}", "vae", "vae", [], seed=seed) for seed in (1, 2))
+    latents = card("latents", "encode", "latents", [one])
+    memory = card("mdnrnn", "mdnrnn", "mdnrnn", [latents])
+    paths = {"one": tmp_path / "vae-1", "other": tmp_path / "vae-2", "memory": tmp_path / "mdnrnn"}
+    artifact.check_made_together({paths["one"]: one, paths["memory"]: memory})
+    with pytest.raises(InputError, match=r"mdnrnn was not made from .*vae-2.*dvc repro mdnrnn@"):
+        artifact.check_made_together({paths["other"]: other, paths["memory"]: memory})
+
+
 def test_metrics_may_be_filled_inside_the_block(tmp_path):
     metrics: dict[str, float] = {}
     with artifact.create(
