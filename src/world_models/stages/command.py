@@ -24,7 +24,7 @@ from world_models.errors import Interrupted, UserError
 from world_models.schema import Overlay, Parameters
 from world_models.stages import dependencies
 from world_models.storage import atomic
-from world_models.storage.artifact import Card, open_artifact
+from world_models.storage.artifact import Card, check_made_together, open_artifact
 from world_models.storage.scratch import Scratch, find_root, fingerprint
 from world_models.tracking.run import Source, Tracker, open_run
 
@@ -195,16 +195,18 @@ def _run(stage: Stage[P], arguments: argparse.Namespace) -> None:
         for name, path in paths.items()
         if path is not None
     }
+    check_made_together({inputs[kind].path: inputs[kind].card for kind in stage.inputs})
     out = arguments.out if stage.artifact else arguments.reports
     outputs = Outputs(out, getattr(arguments, "metrics", None), arguments.reports)
     cards = [given.card for given in inputs.values()]
     values = parameters.model_dump(mode="json")
     search = {name: value for name, value in values.items() if name not in stage.resume_ignores}
+    read = [given.path for given in inputs.values()]
     key = fingerprint(search, cards, dependencies.describe(stage.name, environment))
     with (
         tempfile.TemporaryDirectory(prefix="world-models-") as pictures,
         Scratch.open(find_root(), stage.name, environment, key) as scratch,
-        open_run(stage.name, environment, values, cards, scratch, source) as tracker,
+        open_run(stage.name, environment, values, cards, scratch, source, read) as tracker,
     ):
         for kind, given in inputs.items():
             tracker.log_input(kind, given.path, given.card)

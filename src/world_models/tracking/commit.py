@@ -1,19 +1,15 @@
-"""Where a run comes from: code, parameters, DVC's digests, and the process that made it."""
+"""What a run's commit gives again, and what it does not: parameters, code, stages upstream."""
 
-import os
-import socket
-import subprocess
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import psutil
-import yaml
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from world_models.errors import ParameterError
+from world_models.origin import changes, git
+from world_models.origin.lock import Lock
 from world_models.schema import Overlay
 
 CODE = ("src", "pyproject.toml")
@@ -26,54 +22,53 @@ def describe_code(
     parameters: Mapping[str, Any],
     params: str = "params.yaml",
     overlay: str = "",
+    inputs: Sequence[str] = (),
 ) -> dict[str, str]:
     """Tags: the commit and its repository, where MLflow looks for them; what differs from it.
 
-    ``dirty`` is true if ``dirty.code`` or ``dirty.parameters`` is.
+    A run is clean when its commit alone gives it again: the files under ``src`` are the commit's
+    (else ``dirty.code``); the stage's own slice of the file ``params``, with the ``overlay``'s
+    changes, has the commit's values (else ``dirty.parameters``); and so has every stage upstream,
+    as DVC's lock files say that it ran (else ``dirty.upstream`` names what differs). Neither
+    ``dvc.lock`` nor the parameters of a stage that is not upstream make it dirty.
 
-    A run is clean when its commit alone gives it again: the files under ``src`` are the commit's,
-    and the stage's own slice of the file ``params``, with the ``overlay``'s changes, has the
-    commit's values. Neither ``dvc.lock`` nor another stage's parameters make it dirty.
+    Args:
+        environment: key of the parameters.
+        stage: the one that runs.
+        parameters: what it was given.
+        params: their file, from the working folder.
+        overlay: as on the command line.
+        inputs: paths of what it reads, from the working folder.
     """
-    commit = _git("rev-parse", "HEAD")
+    commit = git.ask("rev-parse", "HEAD")
     if commit is None:
         return {"dirty": "unknown"}
-    code = _changed_code()
-    committed = _committed_slice(environment, stage, params, overlay)
-    parameters_changed = committed != dict(parameters)
-    address = _git("config", "--get", "remote.origin.url")
-    branch = _git("rev-parse", "--abbrev-ref", "HEAD")
+    code = git.changed(CODE)
+    own = _committed_slice(environment, stage, params, overlay) != dict(parameters)
+    upstream = _upstream(inputs, commit)
+    address = git.ask("config", "--get", "remote.origin.url")
+    branch = git.ask("rev-parse", "--abbrev-ref", "HEAD")
     return {
         "mlflow.source.git.commit": commit,
         **({"mlflow.source.git.repoURL": address} if address else {}),
         **({"mlflow.source.git.branch": branch} if branch and branch != "HEAD" else {}),
-        "dirty": str(code or parameters_changed).lower(),
+        "dirty": str(code or own or bool(upstream)).lower(),
         "dirty.code": str(code).lower(),
-        "dirty.parameters": str(parameters_changed).lower(),
+        "dirty.parameters": str(own).lower(),
+        "dirty.upstream": "; ".join(upstream) or "false",
     }
 
 
-def _git(*arguments: str, **environment: str) -> str | None:
-    command = ["git", *arguments]
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=True, env=os.environ | environment
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()
-
-
-def _changed_code() -> bool:
-    # An index of our own: DVC's copies for experiments carry flags that hide changes, and the
-    # user's index is not ours to refresh.
-    top = _git("rev-parse", "--show-toplevel")
-    with tempfile.TemporaryDirectory() as folder:
-        index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
-        _git("read-tree", "HEAD", **index)
-        paths = [f":(top){name}" for name in CODE]
-        status = _git("status", "--porcelain", "--untracked-files=all", "--", *paths, **index)
-    return top is None or bool(status)
+def _upstream(inputs: Sequence[str], commit: str) -> list[str]:
+    """What the stages upstream took that the commit does not have."""
+    lock = Lock.read(Path())
+    unknown = [f"{path}: no stage in dvc.lock made it" for path in inputs if not lock.maker(path)]
+    found = [
+        f"{entry.target}: {change}"
+        for entry in lock.upstream(inputs)
+        for change in changes.from_commit(entry, lock, commit)
+    ]
+    return unknown + found
 
 
 def _committed_slice(
@@ -90,36 +85,5 @@ def _committed_slice(
 
 
 def _committed(path: str) -> dict[str, Any]:
-    text = _git("show", f"HEAD:./{path}")
+    text = git.show("HEAD", path)
     return dict(YAML(typ="safe", pure=True).load(text)) if text else {}
-
-
-def dvc_digest(lock: Path, path: Path) -> str | None:
-    """DVC's digest of an output, from ``dvc.lock``: an MD5, with ``.dir`` for a folder."""
-    try:
-        # libyaml's parser: ruamel's takes over a second for our ``dvc.lock``
-        stages = yaml.load(lock.read_bytes(), Loader=yaml.CSafeLoader)["stages"].values()
-        name = path.resolve().relative_to(lock.parent.resolve()).as_posix()
-        outputs = (out for stage in stages for out in stage.get("outs", ()))
-        return next((str(out["md5"]) for out in outputs if out["path"] == name), None)
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
-        return None
-
-
-def process_identity(pid: int) -> str:
-    """``host pid start``: another process that gets the same number later starts later."""
-    return f"{socket.gethostname()} {pid} {psutil.Process(pid).create_time():.2f}"
-
-
-def is_gone(identity: str) -> bool:
-    """Whether that process has ended. False for other hosts, which cannot be seen from here."""
-    try:
-        host, pid, _ = identity.rsplit(" ", 2)
-        if host != socket.gethostname():
-            return False
-        ended = psutil.Process(int(pid)).status() == psutil.STATUS_ZOMBIE
-        return ended or process_identity(int(pid)) != identity
-    except psutil.NoSuchProcess:
-        return True
-    except (ValueError, psutil.Error):
-        return False

@@ -9,7 +9,8 @@ from typing import Any
 import psutil
 from filelock import FileLock
 
-from world_models.tracking import moved, provenance
+from world_models.origin.lock import Lock, within
+from world_models.tracking import moved
 from world_models.tracking.journal import now
 from world_models.tracking.run import COST, CURVES
 from world_models.tracking.store import Location, database_path
@@ -165,8 +166,8 @@ class Run:
 
     def _input(self, message: Mapping[str, Any]) -> None:
         """What was read: its digest, who made it, and if it is a data set what it holds."""
-        name, path = message["name"], Path(message["path"])
-        digest = provenance.dvc_digest(Path(message["lock"]), path) or "unknown"
+        name, root = message["name"], Path(message["root"])
+        digest = Lock.read(root).digest(within(root, Path(message["path"]))) or "unknown"
         maker = self._maker(message["digest"])
         if maker is not None:
             self.tags({f"upstream.{name}": maker.info.run_id})

@@ -194,6 +194,13 @@ def repeat(tags: Mapping[str, str], command: str) -> str:
     if not commit:
         return f"Repeat it: `{command}`."
     text = f"Repeat it: `git checkout {commit[:12]} && {command}`"
-    return (
-        f"{text}." if tags.get("dirty") == "false" else f"{text}, with changes that are not in it."
-    )
+    if tags.get("dirty") == "false":
+        return f"{text}."
+    what = {"dirty.code": "files under src", "dirty.parameters": "its parameters"}
+    other = [said for tag, said in what.items() if tags.get(tag) == "true"]
+    upstream = tags.get("dirty.upstream", "false")
+    other += [line for line in upstream.split("; ") if upstream != "false"]
+    lines = [f"{text}, with what that commit does not have:", "", *(f"- {line}" for line in other)]
+    if tags.get("dvc.experiment"):
+        lines += ["", f"`dvc exp apply {tags['dvc.experiment']}` brings the parameters back."]
+    return "\n".join(lines)

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from world_models.storage.scratch import FOLDER, find_root
-from world_models.tracking import provenance
+from world_models.tracking import commit
 from world_models.tracking.journal import Journal, Message
 
 
@@ -45,7 +45,7 @@ def _describe_code(journal: Journal, opening: Message) -> None:
     committed = own | {"seed": own["seed"] - offset} if offset else own
     place = (opening["tags"]["environment"], opening["tags"]["stage"])
     files = opening.get("params", "params.yaml"), opening.get("overlay", "")
-    tags = provenance.describe_code(*place, committed, *files)
+    tags = commit.describe_code(*place, committed, *files, opening.get("inputs", ()))
     journal.append({"do": "tags", "values": tags})
 
 

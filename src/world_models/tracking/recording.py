@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from world_models.tracking import provenance
+from world_models.tracking import processes
 from world_models.tracking.journal import Journal, Message, Reader, now
 from world_models.tracking.mlflow_run import Run, open_or_continue, open_store, reason
 
@@ -65,7 +65,7 @@ class Recording:
 
     def _look(self) -> None:
         """Take new lines. A stage that has ended without a last line was killed."""
-        gone = provenance.is_gone(self._opening["tags"]["process"])  # asked before its last lines
+        gone = processes.is_gone(self._opening["tags"]["process"])  # asked before its last lines
         for message in self._reader.read():
             if message["do"] == "end":
                 self._end = message
@@ -160,7 +160,7 @@ def record_left_behind(folder: Path, own: Journal | None, say: Say) -> None:
         opening = journal.opening()
         if opening is None or journal == own:
             continue
-        if opening["uri"] in unreachable or not provenance.is_gone(opening["tags"]["process"]):
+        if opening["uri"] in unreachable or not processes.is_gone(opening["tags"]["process"]):
             continue
         # An earlier attempt at the same run must be in MLflow before this one continues it.
         earlier = own is not None and own.run == journal.run

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from world_models.errors import Interrupted, UserError
+from world_models.origin.lock import within
 from world_models.schema import Overlay
 from world_models.storage.artifact import CARD, Card, file_digest, lineage
 from world_models.storage.scratch import FOLDER, Scratch, find_root
-from world_models.tracking import provenance, store
+from world_models.tracking import processes, store
 from world_models.tracking.journal import Journal
 
 SWITCH = "WORLD_MODELS_TRACKING"
@@ -94,7 +95,7 @@ class Tracker:
             given=str(path),
             path=str(path.resolve()),
             lasting=str(lasting),
-            lock=str(Path("dvc.lock").absolute()),
+            root=str(Path.cwd()),
             digest=card.digest(),
             profile=_numbers(card.metrics),
         )
@@ -142,6 +143,7 @@ def open_run(
     cards: Sequence[Card] = (),
     scratch: Scratch | None = None,
     source: Source = ROOT_FILE,
+    reads: Sequence[Path] = (),
 ) -> Iterator[Tracker]:
     """Record the block as one MLflow run, FINISHED, FAILED or KILLED (Ctrl-C, SIGTERM).
 
@@ -158,6 +160,7 @@ def open_run(
             ``<stage>.<key>``; headline metrics, as ``<stage>/<key>``, in the pipeline's row alone.
         scratch: where the run's name is kept for a resume.
         source: where the parameters come from.
+        reads: paths of the inputs, for what the commit has of the stages that made them.
 
     Raises:
         UserError: the tracking URI can never work. An unreachable one is a warning, and what is
@@ -167,6 +170,7 @@ def open_run(
         yield Tracker()
         return
     opening = _opening(stage, environment, parameters, source)
+    opening["inputs"] = [within(Path.cwd(), path) for path in reads]
     try:
         kept = scratch.load(NOTE) if scratch else None
         before = float((scratch.load(SPENT) if scratch else None) or 0)
@@ -299,7 +303,7 @@ def _tags(stage: str, environment: str, parameters: Mapping[str, Any]) -> dict[s
         "seed": str(parameters.get("seed", "")),
         "dvc.experiment": experiment,
         "dvc.stage": os.environ.get("DVC_STAGE", ""),
-        "process": provenance.process_identity(os.getpid()),
+        "process": processes.identity(os.getpid()),
         "mlflow.user": getpass.getuser(),
         "mlflow.source.name": f"src/world_models/stages/{stage}.py",
         "mlflow.source.type": "LOCAL",

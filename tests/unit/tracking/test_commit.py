@@ -1,13 +1,11 @@
+import hashlib
 import os
 import subprocess
-import sys
-import time
 from pathlib import Path
 
-import psutil
 import pytest
 
-from world_models.tracking import provenance
+from world_models.tracking import commit
 
 PARAMS = "carracing:\n  vae:\n    rate: 3e-4\n    sizes: [1, 2]\n  evolve:\n    k: 1\n"
 SLICE = {"rate": 3e-4, "sizes": [1, 2]}
@@ -29,13 +27,13 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _describe(parameters: dict[str, object] = SLICE) -> tuple[str, str, str]:
-    tags = provenance.describe_code("carracing", "vae", parameters)
+    tags = commit.describe_code("carracing", "vae", parameters)
     return tags["dirty"], tags["dirty.code"], tags["dirty.parameters"]
 
 
 def test_clean(repository: Path):
     head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
-    tags = provenance.describe_code("carracing", "vae", SLICE)
+    tags = commit.describe_code("carracing", "vae", SLICE)
     assert tags["mlflow.source.git.commit"] == head.stdout.strip()
     assert _describe() == ("false", "false", "false")
 
@@ -58,7 +56,7 @@ def test_an_overlay_that_is_committed_is_no_dirt(repository: Path):
 
     def dirty(parameters):
         given = ("carracing", "vae", parameters, "params.yaml", "more.yaml:cell")
-        return provenance.describe_code(*given)["dirty.parameters"]
+        return commit.describe_code(*given)["dirty.parameters"]
 
     assert dirty(SLICE | {"rate": 0.1}) == "false"
     assert dirty(SLICE) == "true"
@@ -79,63 +77,55 @@ def test_changes_that_the_index_is_told_to_hide_are_dirt(repository: Path):
 def test_without_git_it_says_unknown(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    tags = provenance.describe_code("carracing", "vae", SLICE)
+    tags = commit.describe_code("carracing", "vae", SLICE)
     assert tags == {"dirty": "unknown"}
 
 
 LOCK = """schema: '2.0'
 stages:
+  rollouts@carracing:
+    cmd: python
+    deps:
+    - path: src/a.py
+      md5: {code}
+    params:
+      params.yaml:
+        carracing.rollouts:
+          episodes: {episodes}
+    outs:
+    - path: data/rollouts
+      md5: 00000000000000000000000000000001.dir
   vae@carracing:
     cmd: python
     deps:
     - path: data/rollouts
-      hash: md5
-      md5: stale.dir
-    params:
-      params.yaml:
-        carracing.vae.rate: 1
+      md5: 00000000000000000000000000000001.dir
     outs:
     - path: models/vae
-      hash: md5
       md5: 00000000000000000000000000000002.dir
-      size: 3
-  rollouts@carracing:
-    cmd: python
-    outs:
-    - path: data/rollouts
-      hash: md5
-      md5: 00000000000000000000000000000001.dir
 """
+CODE = hashlib.md5(b"x = 1\n").hexdigest()
 
 
-def test_digest_is_that_of_the_stage_that_makes_the_output(tmp_path: Path):
-    lock = tmp_path / "dvc.lock"
-    lock.write_text(LOCK)
-    found = provenance.dvc_digest(lock, tmp_path / "data" / "rollouts")
-    assert found == "00000000000000000000000000000001.dir"
-    assert len(found) == 36
-    assert provenance.dvc_digest(lock, tmp_path / "data" / "other") is None
-    assert provenance.dvc_digest(tmp_path / "none", tmp_path / "data") is None
-    lock.write_text("stages: [")
-    assert provenance.dvc_digest(lock, tmp_path / "data" / "rollouts") is None
+@pytest.mark.parametrize(
+    ("episodes", "code", "expected"),
+    [
+        ("3", CODE, "false"),
+        ("4", CODE, "rollouts@carracing: carracing.rollouts.episodes = 4 (3 in params.yaml)"),
+        ("3", "0" * 32, "rollouts@carracing: src/a.py: other content"),
+    ],
+)
+def test_what_made_the_inputs_is_dirt_too(repository: Path, episodes, code, expected):
+    """As in an experiment whose V was trained with parameters that its commit does not have."""
+    (repository / "params.yaml").write_text(f"{PARAMS}  rollouts:\n    episodes: 3\n")
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    subprocess.run(["git", *identity, "commit", "-qam", "rollouts"], check=True)
+    (repository / "dvc.lock").write_text(LOCK.format(episodes=episodes, code=code))
+    tags = commit.describe_code("carracing", "vae", SLICE, inputs=["models/vae"])
+    assert tags["dirty.upstream"] == expected
+    assert tags["dirty"] == str(expected != "false").lower()
 
 
-def test_gone_means_ended_on_this_machine():
-    sleeper = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    identity = provenance.process_identity(sleeper.pid)
-    assert not provenance.is_gone(identity)
-    assert sleeper.stdin is not None
-    sleeper.stdin.close()
-    while psutil.Process(sleeper.pid).status() != psutil.STATUS_ZOMBIE:
-        time.sleep(0.01)
-    assert provenance.is_gone(identity)  # although nobody has asked for its exit code yet
-    sleeper.wait()
-    assert not psutil.pid_exists(sleeper.pid)
-    assert provenance.is_gone(identity)
-
-
-def test_same_number_but_later_start_is_another_process():
-    host, pid, start = provenance.process_identity(os.getpid()).rsplit(" ", 2)
-    assert provenance.is_gone(f"{host} {pid} {float(start) - 100:.2f}")
-    assert not provenance.is_gone(f"elsewhere {pid} {start}")
-    assert not provenance.is_gone("")
+def test_an_input_that_no_stage_made_is_dirt(repository: Path):
+    tags = commit.describe_code("carracing", "vae", SLICE, inputs=["elsewhere/vae"])
+    assert tags["dirty.upstream"] == "elsewhere/vae: no stage in dvc.lock made it"

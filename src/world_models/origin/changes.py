@@ -1,0 +1,63 @@
+"""In what a stage, as it ran last, differs from a commit or from the working folder's files."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from world_models.origin import git
+from world_models.origin.lock import Entry, Lock, parse_yaml
+
+MISSING = object()
+
+
+def from_commit(entry: Entry, lock: Lock, revision: str) -> list[str]:
+    """In what a stage's parameters and code are not a commit's, in words; empty if in nothing.
+
+    Args:
+        entry: the stage.
+        lock: where it stands: what another stage made is not asked for in the commit.
+        revision: the commit.
+    """
+    parameters = of_parameters(entry, lambda path: git.show(revision, path))
+    code = (path for path in entry.deps if lock.maker(path) is None)
+    other = [path for path in code if git.md5(revision, path) != entry.deps[path]]
+    return [*parameters, *(f"{path}: other content" for path in other)]
+
+
+def of_parameters(entry: Entry, read: Callable[[str], str | None]) -> Iterator[str]:
+    """Which of a stage's parameters have other values in their files, in words.
+
+    Args:
+        entry: the stage.
+        read: gives a file's text by its path from the root; None if there is none.
+    """
+    for path, values in entry.parameters.items():
+        known = _load(read(path))
+        for key, value in values.items():
+            for name, used, there in _differences(key, value, _at(known, key)):
+                stands = "not there" if there is MISSING else f"{there!r}"
+                yield f"{name} = {used!r} ({stands} in {path})"
+
+
+def _differences(name: str, used: Any, there: Any) -> Iterator[tuple[str, Any, Any]]:
+    """The leaves that differ: name, value that was used, value that is there."""
+    if isinstance(used, Mapping) and isinstance(there, Mapping):
+        for key in {**used, **there}:
+            inner = used.get(key, MISSING), there.get(key, MISSING)
+            yield from _differences(f"{name}.{key}", *inner)
+    elif used != there:
+        yield name, "nothing" if used is MISSING else used, there
+
+
+def _at(content: Any, key: str) -> Any:
+    for part in key.split("."):
+        if not isinstance(content, Mapping) or part not in content:
+            return MISSING
+        content = content[part]
+    return content
+
+
+def _load(text: str | None) -> Any:
+    try:
+        return parse_yaml(text) if text else {}
+    except ValueError:
+        return {}
