@@ -41,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
     _release(commands.add_parser("release", help="write an agent into released/, for git"))
     _profile(commands.add_parser("profile", help="set params.yaml to a budget"))
     _results(commands.add_parser("results", help="the table of scores, from metrics/"))
+    _trace(commands.add_parser("trace", help="from a score back to data, code and parameters"))
     _ui(commands.add_parser("ui", help="MLflow's pages on this project's runs"))
     _scratch(commands.add_parser("scratch", help="state that stages go on from: list, remove"))
     _doctor(commands.add_parser("doctor", help="what this machine has, and what is missing"))
@@ -185,6 +186,19 @@ def _ui(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--port", type=_port, default=5000, metavar="N", help="default 5000, or the next free one"
     )
+
+
+def _trace(p: argparse.ArgumentParser) -> None:
+    p.description = (
+        "Prints what a file or folder was made from, back to the first episode: for each step the "
+        "command that brings it back, code, versions, MLflow run, and what no longer matches. "
+        "Exit code 1 if anything does not."
+    )
+    p.epilog = "example: world-models trace metrics/ENV/evaluate.json"
+    p.add_argument(
+        "what", metavar="FILE|FOLDER|RUN", help="what a stage made, or an MLflow run's id"
+    )
+    _json(p)
 
 
 def _scratch(p: argparse.ArgumentParser) -> None:

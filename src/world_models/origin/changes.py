@@ -18,9 +18,14 @@ def from_commit(entry: Entry, lock: Lock, revision: str) -> list[str]:
         revision: the commit.
     """
     parameters = of_parameters(entry, lambda path: git.show(revision, path))
-    code = (path for path in entry.deps if lock.maker(path) is None)
-    other = [path for path in code if git.md5(revision, path) != entry.deps[path]]
+    other = of_code(entry, lock, lambda path: git.md5(revision, path))
     return [*parameters, *(f"{path}: other content" for path in other)]
+
+
+def of_code(entry: Entry, lock: Lock, digest: Callable[[str], str | None]) -> list[str]:
+    """Which files or folders of a stage's code have another digest than when it ran."""
+    code = (path for path in entry.deps if lock.maker(path) is None)
+    return [path for path in code if digest(path) != entry.deps[path]]
 
 
 def of_parameters(entry: Entry, read: Callable[[str], str | None]) -> Iterator[str]:

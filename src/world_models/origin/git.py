@@ -1,13 +1,13 @@
 """What git knows of the working folder's repository."""
 
-import hashlib
-import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+
+from world_models.origin import digests
 
 
 def ask(*arguments: str, **environment: str) -> str | None:
@@ -31,7 +31,13 @@ def changed(paths: Sequence[str]) -> bool:
 
 def show(revision: str, path: str) -> str | None:
     """A file, from the working folder, as it is in a revision; None if it is not there."""
-    return ask("show", f"{revision}:./{path}")
+    found = content(revision, path)
+    return None if found is None else found.decode("utf-8", "replace")
+
+
+def content(revision: str, path: str) -> bytes | None:
+    """The bytes of such a file."""
+    return _run(("show", f"{revision}:./{path}"), {})
 
 
 @cache
@@ -42,23 +48,24 @@ def md5(revision: str, path: str) -> str | None:
     """
     kind = ask("cat-file", "-t", f"{revision}:./{path}")
     if kind == "blob":
-        return _digest(_run(("cat-file", "blob", f"{revision}:./{path}"), {}) or b"")
+        return digests.of_bytes(content(revision, path) or b"")
     if kind != "tree":
         return None
-    listed = [{"md5": digest, "relpath": name} for name, digest in _files(revision, path)]
-    text = json.dumps(sorted(listed, key=lambda file: file["relpath"]), sort_keys=True)
-    return f"{_digest(text.encode())}.dir"
+    listed = ask("ls-tree", "-r", "-z", "--name-only", f"{revision}:./{path}") or ""
+    names = [name for name in listed.split("\0") if name]
+    return digests.of_folder(
+        (n, digests.of_bytes(content(revision, f"{path}/{n}") or b"")) for n in names
+    )
 
 
-def _files(revision: str, path: str) -> Iterator[tuple[str, str]]:
-    """Name and MD5 of each file in a folder."""
-    names = ask("ls-tree", "-r", "-z", "--name-only", f"{revision}:./{path}") or ""
-    for name in filter(None, names.split("\0")):
-        yield name, _digest(_run(("cat-file", "blob", f"{revision}:./{path}/{name}"), {}) or b"")
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+def newest_with(text: str, path: str) -> str | None:
+    """The newest commit of any branch, tag or DVC experiment whose file ``path`` has a text."""
+    changed_it = ask("log", "--all", "--format=%H", f"-S{text}", "--", path) or ""
+    head = ask("rev-parse", "HEAD")
+    for revision in filter(None, [head, *changed_it.split()]):
+        if text in (show(revision, path) or ""):
+            return revision
+    return None
 
 
 def _run(arguments: Sequence[str], environment: dict[str, str]) -> bytes | None:

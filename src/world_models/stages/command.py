@@ -215,8 +215,8 @@ def _run(stage: Stage[P], arguments: argparse.Namespace) -> None:
         stage.run(parameters, inputs, outputs, context)
         tracker.log_outputs(outputs.metrics, outputs.reports)
         _log_pictures(stage.name, outputs.reports, Path(pictures), tracker)
-        if stage.artifact:
-            tracker.log_result(outputs.artifact)
+        if stage.artifact or stage.metrics:
+            tracker.log_result(outputs.artifact if stage.artifact else arguments.metrics)
         if stage.name in WEIGHTS:
             tracker.log_artifact(outputs.artifact, "model")
         scratch.remove(stage.keeps)

@@ -100,10 +100,11 @@ class Tracker:
             profile=_numbers(card.metrics),
         )
 
-    def log_result(self, folder: Path) -> None:
-        """Record the digest of the artifact's card: by it later stages find this run."""
-        with _warned(f"{folder} is not recorded"):
-            self._append(do="tags", values={"output": file_digest(folder / CARD)})
+    def log_result(self, result: Path) -> None:
+        """Record the digest of an artifact's card, or of a file: by it this run is found."""
+        with _warned(f"{result} is not recorded"):
+            file = result / CARD if result.is_dir() else result
+            self._append(do="tags", values={"output": file_digest(file)})
 
     def log_outputs(self, metrics: Path | None, reports: Path) -> None:
         """Record a stage's metrics JSON (its numbers, by ``group/name``) and its reports folder."""
