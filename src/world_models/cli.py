@@ -41,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
     _release(commands.add_parser("release", help="write an agent into released/, for git"))
     _profile(commands.add_parser("profile", help="set params.yaml to a budget"))
     _results(commands.add_parser("results", help="the table of scores, from metrics/"))
+    _compare(commands.add_parser("compare", help="runs, experiments or revisions side by side"))
     _trace(commands.add_parser("trace", help="from a score back to data, code and parameters"))
     _ui(commands.add_parser("ui", help="MLflow's pages on this project's runs"))
     _scratch(commands.add_parser("scratch", help="state that stages go on from: list, remove"))
@@ -185,6 +186,25 @@ def _ui(p: argparse.ArgumentParser) -> None:
     p.description = "Opens MLflow on the runs of this project, also after its folder was moved."
     p.add_argument(
         "--port", type=_port, default=5000, metavar="N", help="default 5000, or the next free one"
+    )
+
+
+def _compare(p: argparse.ArgumentParser) -> None:
+    p.description = (
+        "Compares pipelines with the first: scores with interval and test, parameters, code and "
+        "metrics that differ, curves, videos. Prints a table and writes one page that needs no "
+        "other file."
+    )
+    p.epilog = "examples: world-models compare HEAD~1 workspace; world-models compare main exp-a1b2"
+    p.add_argument(
+        "names",
+        nargs="+",
+        metavar="NAME",
+        help="a revision of git, an experiment of DVC, an MLflow run's id, or workspace",
+    )
+    p.add_argument("--environment", choices=catalogue.names(), help="default: all that they have")
+    p.add_argument(
+        "--out", type=Path, default=Path("comparison.html"), metavar="FILE", help="the page"
     )
 
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,9 +17,7 @@ from world_models.origin import tree
 from world_models.origin.lock import Lock, within
 from world_models.origin.tree import Node
 from world_models.storage.scratch import find_root
-from world_models.tracking.runs import Runs, facts
-
-RUN_ID = re.compile(r"[0-9a-f]{32}")
+from world_models.tracking.runs import RUN_ID, Runs, facts
 
 
 @dataclass

@@ -1,6 +1,12 @@
 """Runs in the tracking store, found by what they made."""
 
-from collections.abc import Iterable, Mapping
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from mlflow.entities import Run
@@ -8,10 +14,12 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from world_models.errors import InputError
+from world_models.origin.sides import Side
 from world_models.tracking import store
-from world_models.tracking.pipelines import KIND, PIPELINE, STAGE
+from world_models.tracking.pipelines import KIND, PARENT, PIPELINE, STAGE
 from world_models.tracking.run import COST
 
+RUN_ID = re.compile(r"[0-9a-f]{32}")
 UPSTREAM = "upstream."
 """Begins the tag that holds the run which made an input."""
 
@@ -20,6 +28,7 @@ class Runs:
     """What the project's tracking store knows; without a store nothing."""
 
     def __init__(self) -> None:
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         location = store.locate()
         path = store.database_path(location.uri)
         self._client = MlflowClient(location.uri) if path is None or path.exists() else None
@@ -61,6 +70,62 @@ class Runs:
                 f"The pipeline {run.info.run_name} has no stage that has finished yet."
             )
         return self.get(last)
+
+    def has(self, run_id: str) -> bool:
+        """Whether there is a run of this id."""
+        try:
+            return self._client is not None and bool(self._client.get_run(run_id))
+        except MlflowException:
+            return False
+
+    def side(self, run_id: str, environment: str) -> Side | None:
+        """A run with all that led to it, to be compared; None if it is of another environment."""
+        last = self.get(run_id)
+        if last.data.tags.get("environment") != environment:
+            return None
+        runs = self._beside(last) | {run.data.tags["stage"]: run for run in self._chain(last)}
+        said = facts(last)
+        about = f"MLflow run {last.info.run_id} of commit {said['commit'][:12]}"
+        label = said["name"].removeprefix(f"{last.data.tags['stage']} ")
+
+        @cache
+        def read(name: str) -> bytes | None:
+            kind, stage, *rest = name.replace(".json", "").split("/")
+            path = f"{stage}.json" if kind == "metrics" else "/".join(("reports", *rest))
+            return self._artifact(runs[stage], path) if stage in runs else None
+
+        return Side(label, about, last.data.params, {}, read)
+
+    def log_comparison(self, page: Path, reads: Sequence[Callable[[str], bytes | None]]) -> int:
+        """Keep a page with the runs that evaluated the sides; returns with how many."""
+        contents = [read("metrics/evaluate.json") for read in reads]
+        outputs = [hashlib.sha256(content).hexdigest() for content in contents if content]
+        runs = self.makers(outputs)
+        for run in runs.values():
+            assert self._client is not None
+            self._client.log_artifact(run.info.run_id, str(page), "comparisons")
+        return len(runs)
+
+    def _chain(self, run: Run) -> Iterator[Run]:
+        """What led to a run, itself last: of two that made the same kind, the nearer one."""
+        for above in self.upstream(run).values():
+            yield from self._chain(above)
+        yield run
+
+    def _beside(self, run: Run) -> dict[str, Run]:
+        """The stages' runs in the same pipeline's row, such as that with the videos."""
+        parent = run.data.tags.get(PARENT)
+        tags = self._client.get_run(parent).data.tags if self._client and parent else {}
+        return {k.removeprefix(STAGE): self.get(v) for k, v in tags.items() if k.startswith(STAGE)}
+
+    def _artifact(self, run: Run, path: str) -> bytes | None:
+        assert self._client is not None
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                found = self._client.download_artifacts(run.info.run_id, path, folder)
+            except (MlflowException, OSError):
+                return None
+            return Path(found).read_bytes()
 
     def upstream(self, run: Run) -> dict[str, Run]:
         """The runs that made its inputs, by the inputs' names."""
