@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Stages run as `python -m …`: the environment's own python has to come first.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup run smoke test check format dag bench ui clean
+.PHONY: help setup run smoke test check format dag bench docs ui clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | column -t -s '	'
@@ -49,6 +49,9 @@ dag: setup  ## write the stages' code deps and docs/parameters.md
 bench: setup  ## speed, measured side by side against what people use today
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
 	python -m benchmarks
+
+docs: setup  ## the documentation as a site: build/site/index.html
+	NO_MKDOCS_2_WARNING=1 python -m mkdocs build --strict --quiet
 
 ui: setup  ## compare runs in the MLflow UI
 	world-models ui

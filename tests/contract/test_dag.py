@@ -147,7 +147,7 @@ def test_what_an_agent_collects_depends_on_the_agents_code_and_what_is_random_do
 
 def test_the_documented_stage_collect_is_complete():
     """The snippet of the docs: its command, its parameters, and the deps that the tool writes."""
-    text = (ROOT / "docs/stages.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs/stages/collect.md").read_text(encoding="utf-8")
     snippet = re.search(r"```yaml\n(# experiments/rounds/dvc.yaml\n.*?)```", text, re.S)
     values = re.search(r"```yaml\n(# experiments/rounds/params.yaml\n.*?)```", text, re.S)
     assert snippet
