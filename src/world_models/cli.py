@@ -233,7 +233,10 @@ def _scratch(p: argparse.ArgumentParser) -> None:
 
 
 def _doctor(p: argparse.ArgumentParser) -> None:
-    p.description = "Checks versions, cores, CPU features and simulators; exit code 1 if not well."
+    p.description = (
+        "Checks versions, cores, CPU features, simulators, parameters, data, models, DVC's remote "
+        "and MLflow's store; exit code 1 if not well."
+    )
     _json(p)
 
 

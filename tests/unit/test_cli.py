@@ -145,7 +145,27 @@ def test_doctor_finds_this_machine_well_or_says_what_is_missing():
     assert findings["takecover (genuine)"]["well"]
     assert findings["carracing (genuine)"]["well"]
     assert findings["H.264"]["found"] == "libx264"
+    assert findings["parameters"]["well"]
+    assert {"carracing (data)", "DVC remote", "MLflow store"} <= findings.keys()
     assert done.returncode == (0 if all(f["well"] for f in findings.values()) else 1)
+
+
+def test_doctor_names_what_is_wrong_in_the_project(tmp_path, monkeypatch):
+    from world_models.commands import health
+
+    root = Path(__file__).resolve().parents[2]
+    text = (root / "params.yaml").read_text(encoding="utf-8")
+    (tmp_path / "params.yaml").write_text(text.replace("z_size: 32", "z_size: -1"))
+    (tmp_path / "models/carracing/vae").mkdir(parents=True)
+    (tmp_path / "models/carracing/vae/card.json").write_text("{")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////nowhere/mlflow.db")
+    found = {finding.what: finding for finding in health.project(tmp_path)}
+    bad = {what for what, finding in found.items() if not finding.well}
+    assert bad == {"parameters", "carracing (data)", "DVC remote", "MLflow store"}
+    assert "carracing.vae.z_size" in found["parameters"].found
+    assert "dvc pull" in found["carracing (data)"].cure
+    assert "/nowhere does not exist" in found["MLflow store"].found
 
 
 def test_results_prints_a_table(tmp_path, capsys):

@@ -4,16 +4,16 @@ import json
 import os
 import platform
 import shutil
-import subprocess
 import sys
 from argparse import Namespace
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import psutil
 
+from world_models.commands.health import Finding, probe, project
 from world_models.engine.settings import usable_cores
 from world_models.envs import catalogue
 from world_models.storage.scratch import find_root
@@ -42,19 +42,10 @@ except UserError as error:
 """
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing looked at; ``cure`` says how to mend it."""
-
-    what: str
-    found: str
-    well: bool = True
-    cure: str = ""
-
-
 def run(arguments: Namespace) -> int:
     """Look at everything; 1 if something is not well."""
-    findings = [*_machine(), *_packages(), *_tools(), *_simulators()]
+    root = find_root()
+    findings = [*_machine(), *_packages(), *_tools(), *_simulators(), *project(root)]
     if arguments.json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:
@@ -97,8 +88,8 @@ def _packages() -> Iterator[Finding]:
             yield Finding(name, version(name))
         except PackageNotFoundError:
             yield Finding(name, "missing", False, "make setup")  # noqa: FBT003
-    yield _probe("accelerator", _ACCELERATOR)
-    yield _probe("H.264", _ENCODER, "pip install --force-reinstall av (the wheel has libx264)")
+    yield probe("accelerator", _ACCELERATOR)
+    yield probe("H.264", _ENCODER, "pip install --force-reinstall av (the wheel has libx264)")
 
 
 _ACCELERATOR = """
@@ -125,18 +116,4 @@ def _simulators() -> Iterator[Finding]:
         about = catalogue.specification(environment)
         for renderer in about.renderers:
             name = f"{environment} ({renderer})"
-            yield _probe(name, START, about.install, environment, renderer)
-
-
-def _probe(what: str, code: str, cure: str = "make setup", *arguments: str) -> Finding:
-    """Try in a process of its own: what crashes or hangs there is a finding, not the end."""
-    command = [sys.executable, "-W", "ignore", "-c", code, *arguments]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    except subprocess.TimeoutExpired:
-        return Finding(what, "no answer in 120 s", False, cure)  # noqa: FBT003
-    lines = (done.stderr if done.returncode else done.stdout).strip().splitlines()
-    if done.returncode:
-        reason = lines[-1] if lines else f"ended with {done.returncode}"
-        return Finding(what, reason, False, cure)  # noqa: FBT003
-    return Finding(what, lines[-1] if lines else "starts")
+            yield probe(name, START, about.install, environment, renderer)

@@ -248,8 +248,8 @@ def _verify(folder: Path, card: Card) -> None:
 
 def _cure(folder: Path, stage: str, environment: str | None) -> str:
     return (
-        f"Bring it back with `dvc checkout {folder}`, or make it with "
-        f"`{_repro(folder, stage, environment)}`"
+        f"Bring it back with `dvc checkout {folder}` (`dvc pull {folder}` if a remote has it), or "
+        f"make it with `{_repro(folder, stage, environment)}`"
     )
 
 
