@@ -12,7 +12,8 @@
        ↓
     evaluate   scores in the genuine simulator, on seeds that nothing else used
 
-In Python: ``agent = world_models.load("carracing")``, see :class:`world_models.agent.Agent`.
+In Python: ``agent = world_models.load("carracing")``, see :class:`world_models.agent.Agent`, and
+``world_models.read(folder)`` for one data set or model.
 
 Importing this package registers the environments with Gymnasium, and imports nothing heavy: the
 public names are loaded when they are asked for.
@@ -23,8 +24,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from world_models.agent import Agent, load
+    from world_models.folders import read
 
-__all__ = ["Agent", "load"]
+__all__ = ["Agent", "load", "read"]
+_MODULES = {"Agent": "agent", "load": "agent", "read": "folders"}
 
 # By name: which environments there are changes no result, so that no stage depends on it.
 import_module("world_models.envs.registration").register()
@@ -34,7 +37,7 @@ def __getattr__(name: str) -> Any:
     """Load a public name. By name too: no stage depends on what people use."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module("world_models.agent"), name)
+    return getattr(import_module(f"world_models.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -10,6 +10,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+from world_models.commands.data import arguments as data
 from world_models.envs import catalogue
 from world_models.errors import Interrupted, UserError
 from world_models.seeding import FRESH, LARGEST
@@ -20,6 +21,7 @@ EXAMPLES = """examples:
   world-models dream ENV --tau 1.3 --episodes 20 --json
   world-models verify ENV --episodes 200      score the released agent anew
   world-models profile smoke                  merge configs/smoke.yaml into params.yaml
+  world-models data show data/ENV/rollouts    what a data set holds
   world-models doctor                         what is missing, and how to get it
 
 The pipeline itself is DVC's: dvc repro, dvc exp run -S ENV.vae.learning_rate=3e-4."""
@@ -43,6 +45,7 @@ def parser() -> argparse.ArgumentParser:
     _results(commands.add_parser("results", help="the table of scores, from metrics/"))
     _compare(commands.add_parser("compare", help="runs, experiments or revisions side by side"))
     _trace(commands.add_parser("trace", help="from a score back to data, code and parameters"))
+    data.add(commands.add_parser("data", help="data sets and models: show, verify, diff, share"))
     _ui(commands.add_parser("ui", help="MLflow's pages on this project's runs"))
     _scratch(commands.add_parser("scratch", help="state that stages go on from: list, remove"))
     _doctor(commands.add_parser("doctor", help="what this machine has, and what is missing"))
@@ -298,7 +301,8 @@ def main(argv: list[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the exit's own flush
         sys.exit(1)
     except UserError as error:
-        print(f"world-models {arguments.command}: {error}", file=sys.stderr)
+        words = arguments.command.rstrip("_").replace(".", " ")
+        print(f"world-models {words}: {error}", file=sys.stderr)
         sys.exit(2)
     except (KeyboardInterrupt, Interrupted):
         print("interrupted", file=sys.stderr)

@@ -31,6 +31,8 @@ from world_models.tracking.run import Source, Tracker, open_run
 P = TypeVar("P", bound=Parameters)
 DRAWING = "world_models.reports.drawing"
 """Loaded by name, after the work: pictures are no part of what a stage depends on."""
+README = "world_models.reports.readme.write"
+"""Loaded by name too: what people read in an artifact's folder is drawn from the rest of it."""
 EXIT_USER, EXIT_INTERRUPTED = 2, 130
 WEIGHTS = ("vae", "mdnrnn", "evolve")
 """Stages whose artifact MLflow keeps as well; data sets are named by their digest alone."""
@@ -213,6 +215,8 @@ def _run(stage: Stage[P], arguments: argparse.Namespace) -> None:
         engine, numbers = EngineSettings.from_environment(), getattr(arguments, "numbers", None)
         context = Context(environment, tracker, engine, scratch, numbers)
         stage.run(parameters, inputs, outputs, context)
+        if stage.artifact:
+            _write_readme(stage.name, outputs.artifact)
         tracker.log_outputs(outputs.metrics, outputs.reports)
         _log_pictures(stage.name, outputs.reports, Path(pictures), tracker)
         if stage.artifact or stage.metrics:
@@ -220,6 +224,17 @@ def _run(stage: Stage[P], arguments: argparse.Namespace) -> None:
         if stage.name in WEIGHTS:
             tracker.log_artifact(outputs.artifact, "model")
         scratch.remove(stage.keeps)
+
+
+def _write_readme(stage: str, folder: Path) -> None:
+    """Write the page that people read in the artifact's folder; DVC keeps it with the rest."""
+    try:
+        importlib.import_module(README).write_readme(folder)
+    except UserError:
+        raise
+    except Exception as error:  # a fault in a page must not fail hours of work
+        again = f"write it with `world-models data card {folder}`"
+        _say(f"{stage}: {folder} goes without its README.md: {error}; {again}.", 0)
 
 
 def _log_pictures(stage: str, numbers: Path, pictures: Path, tracker: Tracker) -> None:

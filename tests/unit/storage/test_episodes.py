@@ -9,28 +9,13 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
-from data_sets import write_shards
+from data_sets import make_episode, write_shards
 
 from world_models.errors import InputError
 from world_models.storage import episodes as storage
 from world_models.storage.episodes import Episode, EpisodeReader
 
 LENGTHS = (1, 49, 50, 51, 120, 7)
-
-
-def make_episode(seed: int, length: int) -> Episode:
-    rng = np.random.default_rng(seed)
-    # Smooth in time, so that there is something to compress.
-    base = rng.integers(0, 200, size=(64, 64, 3))
-    frames = (base + np.arange(length)[:, None, None, None] % 50).astype(np.uint8)
-    return Episode(
-        seed=seed,
-        frames=frames,
-        actions=rng.normal(size=(length, 3)).astype(np.float32),
-        rewards=rng.normal(size=length).astype(np.float32),
-        terminated=seed % 2 == 0,
-        truncated=seed % 3 == 0,
-    )
 
 
 EPISODES = [make_episode(seed, length) for seed, length in enumerate(LENGTHS, start=1)]

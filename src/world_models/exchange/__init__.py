@@ -1,0 +1,1 @@
+"""Data sets of other libraries: Minari, the standard of offline reinforcement learning."""

@@ -1,0 +1,105 @@
+"""A Minari data set of pictures as a source of episodes, read one after the other."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from world_models.errors import InputError
+from world_models.exchange import library, spaces
+from world_models.exchange.minari_export import CARD
+from world_models.storage.shards import FRAME, Episode
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is imported.
+
+    Attributes:
+        count: episodes.
+        episodes: all of them, in order; each is read when it is asked for.
+        details: for the card: whence they are, JSON-able.
+        policy: who acted.
+    """
+
+    count: int
+    episodes: Callable[[], Iterator[Episode]]
+    details: dict[str, Any]
+    policy: str
+
+
+def open_source(name: str, environment: str, key: str | None, root: Path | None = None) -> Source:
+    """Open a data set by Minari's name for it, or by its folder.
+
+    Args:
+        name: such as ``world-models/carracing-v0``, or a folder that holds ``data``.
+        environment: that the data are of.
+        key: which observations are the pictures, where they have several parts.
+        root: Minari's folder; None: where Minari itself looks.
+
+    Raises:
+        InputError: it is missing or damaged, or holds no pictures.
+        UserError: Minari is missing.
+    """
+    minari = library.minari()
+    folder = Path(name) if Path(name, "data").is_dir() else library.root(root) / name
+    try:
+        data = minari.MinariDataset(folder / "data")
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(
+            f"{name} is no Minari data set on this machine ({error}). `minari list local` names "
+            f"those there are, `minari download {name}` brings one of Farama's."
+        ) from error
+    key_path = spaces.picture_key(data.observation_space, key)
+    read = spaces.action_reader(data.action_space, environment)
+    seeds = _seeds(data)
+    metadata = data.storage.metadata
+
+    def episodes() -> Iterator[Episode]:
+        for number, found in enumerate(data.iterate_episodes()):
+            yield _episode(found, key_path, read, number if seeds is None else seeds[number])
+
+    details = {
+        "format": "minari",
+        "name": str(data.id),
+        "minari_version": str(data.minari_version),
+        "seeds": "numbers of the episodes" if seeds is None else "of the source",
+        "resized": bool(_picture_space(data.observation_space, key_path).shape != FRAME),
+        "lossy": bool(metadata.get("jpeg_encoding", False)),
+        "card": metadata.get(CARD, {}).get("digest"),
+    }
+    policy = str(metadata.get("algorithm_name", "unknown"))
+    return Source(int(data.total_episodes), episodes, details, policy)
+
+
+def _picture_space(space: Any, key_path: tuple[str, ...]) -> Any:
+    for key in key_path:
+        space = space.spaces[key]
+    return space
+
+
+def _seeds(data: Any) -> list[int] | None:
+    """Seeds of the episodes; None where some have none or the same: they are no names then."""
+    found = [one.get("seed") for one in data.storage.get_episode_metadata(data.episode_indices)]
+    if any(seed is None for seed in found) or len(set(found)) < len(found):
+        return None
+    return [int(seed) for seed in found]
+
+
+def _episode(
+    found: Any, key_path: tuple[str, ...], read: Callable[[Any], Any], seed: int
+) -> Episode:
+    pictures = found.observations
+    for key in key_path:
+        pictures = pictures[key]
+    steps = len(found.rewards)  # there is an observation more: what came after the last action
+    return Episode(
+        seed=seed,
+        frames=spaces.to_frames(np.asarray(pictures[:steps])),
+        actions=read(found.actions),
+        rewards=np.asarray(found.rewards, np.float32),
+        terminated=bool(found.terminations[-1]),
+        truncated=bool(found.truncations[-1]),
+    )
