@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Stages run as `python -m …`: the environment's own python has to come first.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup run smoke test check format dag bench docs ui clean
+.PHONY: help setup run smoke test check format dag bench docs tour ui clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | column -t -s '	'
@@ -52,6 +52,9 @@ bench: setup  ## speed, measured side by side against what people use today
 
 docs: setup  ## the documentation as a site: build/site/index.html
 	NO_MKDOCS_2_WARNING=1 python -m mkdocs build --strict --quiet
+
+tour: setup  ## what the tutorial says, done and checked, in a temporary clone
+	python tools/tour.py
 
 ui: setup  ## compare runs in the MLflow UI
 	world-models ui
