@@ -25,7 +25,7 @@ from dvc.repo import Repo
 repository = Repo()
 name = repository.config["core"].get("remote")
 if not name:
-    sys.exit(print("none: data and models stay on this machine (docs/sharing.md)"))
+    sys.exit(print("none: data and models stay on this machine (docs/tutorial.md)"))
 remote = repository.cloud.get_remote()
 remote.fs.exists(remote.path)
 print(f"{name}: {remote.path}")
@@ -84,7 +84,7 @@ def project(root: Path) -> Iterator[Finding]:
     yield attempt("parameters", check, "mend params.yaml, or git checkout params.yaml")
     for environment in catalogue.names():
         yield _artifacts(root, environment)
-    yield probe("DVC remote", REMOTE, "dvc remote list; docs/sharing.md sets one up")
+    yield probe("DVC remote", REMOTE, "dvc remote list; docs/tutorial.md sets one up")
     cure = "MLFLOW_TRACKING_URI; for a store of an older MLflow: mlflow db upgrade URI"
     yield probe("MLflow store", STORE, cure)
 

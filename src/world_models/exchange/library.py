@@ -41,5 +41,5 @@ def check_name(name: str) -> None:
     if not NAME.fullmatch(name):
         raise ParameterError(
             f"{name!r} is no name of a Minari data set: give NAME-v0 or GROUP/NAME-v0, such as "
-            "world-models/carracing-v0."
+            "world-models/ENV-v0."
         )

@@ -25,7 +25,7 @@ def read(folder: Path) -> Card:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{folder} is no data set and no model: its {CARD} cannot be read ({error}). Give a "
-            "folder that a stage wrote, such as data/carracing/rollouts; `dvc checkout` or `dvc "
+            "folder that a stage wrote, such as data/ENV/rollouts; `dvc checkout` or `dvc "
             "pull` brings back what is missing."
         ) from None
     if kind not in STAGES:

@@ -20,7 +20,7 @@ def _show(p: argparse.ArgumentParser) -> None:
     p.set_defaults(command="data.show")
     p.description = "Says what a folder holds; of episodes, shows some frames or films."
     p.epilog = "example: world-models data show data/ENV/rollouts --video episodes.mp4"
-    p.add_argument("folder", type=Path, metavar="FOLDER", help="such as data/carracing/rollouts")
+    p.add_argument("folder", type=Path, metavar="FOLDER", help="such as data/ENV/rollouts")
     p.add_argument("--sheet", type=Path, metavar="FILE.png", help="frames of some episodes")
     p.add_argument("--video", type=Path, metavar="FILE.mp4", help="some episodes, one by one")
     p.add_argument("--json", action="store_true", help="for programs, on standard output")
@@ -59,7 +59,7 @@ def _export(p: argparse.ArgumentParser) -> None:
         "minari.load_dataset(NAME) opens it with all metadata."
     )
     p.epilog = "example: world-models data export data/ENV/rollouts world-models/ENV-v0"
-    p.add_argument("folder", type=Path, metavar="FOLDER", help="such as data/carracing/rollouts")
+    p.add_argument("folder", type=Path, metavar="FOLDER", help="such as data/ENV/rollouts")
     _minari(p)
 
 
@@ -115,5 +115,5 @@ def _card(p: argparse.ArgumentParser) -> None:
 
 def _folders(p: argparse.ArgumentParser) -> None:
     p.add_argument(
-        "folders", type=Path, nargs="+", metavar="FOLDER", help="such as data/carracing/rollouts"
+        "folders", type=Path, nargs="+", metavar="FOLDER", help="such as data/ENV/rollouts"
     )
