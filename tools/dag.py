@@ -34,6 +34,7 @@ EXEMPT = {
     "tracking": "records what a stage says",
     "reports": "draws stored numbers",
     "engine": "decides where units of work run, whose results depend on their arguments alone",
+    "origin": "says where results come from",
     "progress": "shows progress",
     "errors": "holds messages",
     "storage.scratch": "keeps state to resume from, whole or not at all",
