@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Fill in what comments ask for: ``<!-- readme: results -->``, ``<!-- command line -->``."""
     filled = re.sub(r"<!-- readme: (\w+) -->", lambda found: from_readme(found[1]), markdown)
-    return filled.replace("<!-- command line -->", command_line())
+    return re.sub("<!-- command line -->", lambda _: command_line(), filled)
 
 
 def from_readme(name: str) -> str:

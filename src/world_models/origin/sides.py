@@ -114,17 +114,18 @@ def _ran(lock: Lock, environment: str) -> tuple[dict[str, str], dict[str, str]]:
         for values in entry.parameters.values():
             parameters |= {
                 key.removeprefix(f"{environment}."): str(value)
-                for key, value in _leaves(values)
+                for key, value in leaves(values)
                 if key.startswith(f"{environment}.")
             }
     code = {p: md5 for entry in entries for p, md5 in entry.deps.items() if p.startswith(CODE)}
     return parameters, code
 
 
-def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of nested mappings, each with its dotted name."""
     for key, value in values.items():
         if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key}.")
+            yield from leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
 

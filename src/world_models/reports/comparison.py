@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from world_models.evaluation.differences import Difference, difference
 from world_models.evaluation.statistics import Score, score
-from world_models.origin.sides import Side
+from world_models.origin.sides import Side, leaves
 from world_models.reports.style import plain_style
 
 STAGES = ("rollouts", "vae", "encode", "mdnrnn", "evolve")
@@ -76,7 +76,7 @@ def metrics(sides: Sequence[Side]) -> dict[str, list[Any]]:
     """All stages' metrics that differ, by ``<stage>.<name>``."""
     return differing(
         [
-            {f"{stage}.{k}": v for stage in STAGES for k, v in _flat(side.metrics(stage)).items()}
+            {f"{stage}.{k}": v for stage in STAGES for k, v in leaves(side.metrics(stage))}
             for side in sides
         ]
     )
@@ -167,14 +167,6 @@ def _against(first: pd.Series | None, other: pd.Series | None) -> Difference | N
 def _csv(side: Side, name: str) -> pd.DataFrame | None:
     content = side.read(name)
     return None if content is None else pd.read_csv(io.BytesIO(content))
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        inner = isinstance(value, Mapping)
-        found |= _flat(value, f"{prefix}{key}.") if inner else {f"{prefix}{key}": value}
-    return found
 
 
 def _scores(names: Sequence[str], found: Sequence[Row]) -> str:

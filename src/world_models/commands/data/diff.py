@@ -11,6 +11,7 @@ from pyarrow import parquet
 
 from world_models.commands.data.versions import Version, open_version
 from world_models.errors import InputError
+from world_models.origin.sides import leaves
 from world_models.reports.readme.tables import number
 from world_models.storage.episodes import INDEX, EpisodeReader
 from world_models.storage.shards import Episode
@@ -53,17 +54,9 @@ def _parameters(version: Version) -> dict[str, Any]:
 
 def _changes(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, list[Any]]:
     """Values that differ, ``[in a, in b]`` by dotted name; None where there is none."""
-    one, other = dict(_flat(a)), dict(_flat(b))
+    one, other = dict(leaves(a)), dict(leaves(b))
     names = [name for name in {**one, **other} if one.get(name) != other.get(name)]
     return {name: [one.get(name), other.get(name)] for name in names}
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def _files(a: Version, b: Version) -> dict[str, int]:
