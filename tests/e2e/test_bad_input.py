@@ -106,7 +106,7 @@ def test_checkpoint_of_another_z_size(pipeline, tmp_path, out):
     finally:
         params.write_text(before)
     done = stage(pipeline, "evolve", out, vae=small / "out", mdnrnn="models/carracing/mdnrnn")
-    assert_refused(done, out, "16", "32")
+    assert_refused(done, out, "z_size 32, this one 16")
 
 
 def test_no_space_left_keeps_the_earlier_output(pipeline, tmp_path):

@@ -23,12 +23,12 @@ def test_a_run_and_a_changed_score_are_compared_by_seed(pipeline):
     table.write_text("\n".join(other) + "\n")
     try:
         given = ("compare", run.info.run_id, "workspace", "--environment", "carracing")
-        said = pipeline.run("world_models.cli", *given, "--out", "found/page.html")
+        said = pipeline.run("world_models.cli", *given, "--out", "reports/page.html")
     finally:
         table.write_text(whole)
     assert "No parameter differs." in said
     assert "+1.0 [+1.0, +1.0]" in said
-    page = (pipeline.folder / "found/page.html").read_text()
+    page = (pipeline.folder / "reports/page.html").read_text()
     assert page.count("<svg") == 2
     assert page.count("data:video/mp4;base64,") == 4  # two films of each
     assert "src='http" not in page
@@ -44,7 +44,7 @@ def test_a_revision_without_its_data_shows_what_git_has(pipeline):
         text=True,
         check=True,
     ).stdout.strip()
-    given = ("compare", head, "--environment", "takecover", "--out", "found/other.html")
+    given = ("compare", head, "--environment", "takecover", "--out", "reports/other.html")
     said = pipeline.run("world_models.cli", *given)
     assert "evolve.population" in said
     assert "–" in said  # its episodes are neither in DVC's cache nor in a remote

@@ -146,12 +146,19 @@ def check_made_together(artifacts: Mapping[Path, Card]) -> None:
     models = {path: card for path, card in artifacts.items() if card.kind in MODELS}
     for path, card in models.items():
         for other_path, other in models.items():
-            known = card.lineage.get(other.stage, {}).get("digest", other.identity)
+            made_from = card.lineage.get(other.stage, {})
+            known = made_from.get("digest", other.identity)
             if known != other.identity:
+                differs = [
+                    f"{name} {made_from['parameters'].get(name)}, this one {value}"
+                    for name, value in other.parameters.items()
+                    if made_from["parameters"].get(name) != value
+                ]
                 raise InputError(
-                    f"{path} was not made from {other_path}, but from another {other.kind} (its "
-                    f"card begins with {known[:12]}, this one with {other.identity[:12]}). Name "
-                    f"the folders of one run, or make {path} anew with "
+                    f"{path} was not made from {other_path}, but from another {other.kind} (with "
+                    f"{'; '.join(differs) or 'the same parameters'}; its card begins with "
+                    f"{known[:12]}, this one with {other.identity[:12]}). Name the folders of one "
+                    f"run, or make {path} anew with "
                     f"`{_repro(path, card.stage, card.environment)}`."
                 )
 
