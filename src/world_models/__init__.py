@@ -12,7 +12,7 @@
        ↓
     evaluate   scores in the genuine simulator, on seeds that nothing else used
 
-In Python: ``agent = world_models.load("carracing")``, see :class:`world_models.agent.Agent`, and
+In Python: ``agent = world_models.load("carracing")``, see :func:`world_models.loading.load`, and
 ``world_models.read(folder)`` for one data set or model.
 
 Importing this package registers the environments with Gymnasium, and imports nothing heavy: the
@@ -23,11 +23,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from world_models.agent import Agent, load
+    from world_models.agent import Agent
     from world_models.folders import read
+    from world_models.loading import load
 
 __all__ = ["Agent", "load", "read"]
-_MODULES = {"Agent": "agent", "load": "agent", "read": "folders"}
+_MODULES = {"Agent": "agent", "load": "loading", "read": "folders"}
 
 # By name: which environments there are changes no result, so that no stage depends on it.
 import_module("world_models.envs.registration").register()
@@ -35,7 +36,7 @@ import_module("world_models.envs.registration").register()
 
 def __getattr__(name: str) -> Any:
     """Load a public name. By name too: no stage depends on what people use."""
-    if name not in __all__:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"world_models.{_MODULES[name]}"), name)
 

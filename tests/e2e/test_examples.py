@@ -27,7 +27,7 @@ def run(pipeline, name: str, *arguments: str) -> str:
 
 def test_examples_are_short():
     lengths = {path.name: len(path.read_text().splitlines()) for path in EXAMPLES.glob("*.py")}
-    assert set(lengths) == {"drive.py", "see.py", "dream.py"}
+    assert set(lengths) == {"drive.py", "see.py", "dream.py", "champion.py"}
     assert max(lengths.values()) <= 30
 
 
@@ -36,6 +36,11 @@ def test_agent_plays_a_whole_episode_in_a_gymnasium_loop(pipeline, environment):
     said = run(pipeline, "drive.py", environment)
     total = float(re.fullmatch(rf"{environment}: return (-?\d+\.\d)\n", said)[1])
     assert -200 < total < 2101
+
+
+def test_champion_of_mlflow_plays_an_episode(pipeline):
+    said = run(pipeline, "champion.py", "takecover")
+    assert re.fullmatch(r"takecover: return \d+\.0\n", said)
 
 
 def test_frame_is_encoded_and_decoded(pipeline, tmp_path):

@@ -201,3 +201,20 @@ def test_workspace_of_the_clone_holds_no_stray_files(pipeline):
     strays = [line[3:] for line in done.splitlines()]
     expected = ("metrics/", "dvc.lock", "dvc_plots/", "data/", "models/", "reports/")
     assert not [name for name in strays if not name.startswith(expected)]
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_each_environment_has_a_champion_made_of_logged_models(pipeline, environment):
+    client = MlflowClient(f"sqlite:///{pipeline.folder}/mlflow.db")
+    version = client.get_model_version_by_alias(environment, "champion")
+    scores = json.loads((pipeline.folder / f"metrics/{environment}/evaluate.json").read_text())
+    assert version.tags["n"] == str(scores["agent"]["n"])
+    run = client.get_run(version.run_id)
+    assert run.data.tags["stage"] == "evaluate"
+    agent = client.get_logged_model(version.tags["model"])
+    (mean,) = [metric for metric in agent.metrics if metric.key == "agent/mean"]
+    assert mean.value == scores["agent"]["mean"]
+    assert mean.dataset_name == f"{environment} test seeds"
+    parts = [client.get_logged_model(part.model_id) for part in run.inputs.model_inputs]
+    makers = {part.name: client.get_run(part.source_run_id).data.tags["stage"] for part in parts}
+    assert makers == {"vae": "vae", "mdnrnn": "mdnrnn", "controller": "evolve"}

@@ -307,12 +307,23 @@ def test_a_pipeline_is_one_row_until_a_stage_of_it_is_repeated(store: Store):
     assert "upstream.rollouts" not in upstream  # nothing here has made that data set
 
 
-def _serve(folder: Path, port: int) -> "subprocess.Popen[bytes]":
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    return port
+
+
+def _serve(folder: Path, port: int, *options: str, **variables: str) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
+    command += options
     stores = ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
     stores += ["--artifacts-destination", str(folder / "served")]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    server = subprocess.Popen([*command, *stores], cwd=folder, start_new_session=True, **quiet)
+    environment = os.environ | variables
+    server = subprocess.Popen(
+        [*command, *stores], cwd=folder, env=environment, start_new_session=True, **quiet
+    )
 
     def answers() -> bool:
         with suppress(OSError):
@@ -326,9 +337,7 @@ def _serve(folder: Path, port: int) -> "subprocess.Popen[bytes]":
 
 @pytest.mark.slow
 def test_a_server_that_is_away_loses_nothing_and_holds_nobody_up(tmp_path: Path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = _free_port()
     (tmp_path / "dvc.lock").write_text(LOCK)
     variables = {
         "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}",
@@ -353,6 +362,51 @@ def test_a_server_that_is_away_loses_nothing_and_holds_nobody_up(tmp_path: Path)
         os.killpg(server.pid, signal.SIGTERM)
         server.wait()
     for name in ("early", "waiting", "later"):
+        run = store.run(name)
+        assert run.info.status == "FINISHED"
+        history = store.client.get_metric_history(run.info.run_id, "curves/loss")
+        assert sorted(m.step for m in history) == list(range(1500))
+        (artifact,) = (tmp_path / "served").rglob(f"*/{run.info.run_id}/**/{name}.txt")
+        assert artifact.read_text() == "hello"
+
+
+@pytest.mark.slow
+def test_a_server_with_passwords_that_is_restarted_loses_nothing(tmp_path: Path):
+    port = _free_port()
+    (tmp_path / "dvc.lock").write_text(LOCK)
+    secret = "a-long-password"
+    server_needs = {"MLFLOW_AUTH_ADMIN_PASSWORD": secret, "MLFLOW_FLASK_SERVER_SECRET_KEY": "key"}
+    variables = {
+        "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+        "MLFLOW_TRACKING_USERNAME": "admin",
+        "MLFLOW_TRACKING_PASSWORD": secret,
+    }
+
+    def serve() -> "subprocess.Popen[bytes]":
+        return _serve(tmp_path, port, "--app-name", "basic-auth", **server_needs)
+
+    def stop(server: "subprocess.Popen[bytes]") -> None:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait()
+
+    server, store = serve(), Store(tmp_path, {})
+    try:
+        wrong = variables | {"MLFLOW_TRACKING_PASSWORD": "wrong"}
+        refused = _start(tmp_path, "refused", "ends", said=subprocess.PIPE, **wrong)
+        _, said = refused.communicate()
+        assert refused.returncode == 0
+        assert "401" in said
+        assert "Give MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD" in said
+        working = _start(tmp_path, "working", "waits", **variables)
+        _wait(lambda: {"refused", "working"} <= set(store.runs()))
+        stop(server)
+        server = serve()
+        working.communicate("go on\n")
+        _wait(lambda: not _journals(tmp_path))
+    finally:
+        stop(server)
+    for name in ("refused", "working"):
         run = store.run(name)
         assert run.info.status == "FINISHED"
         history = store.client.get_metric_history(run.info.run_id, "curves/loss")

@@ -26,16 +26,19 @@ from world_models.stages import dependencies
 from world_models.storage import atomic
 from world_models.storage.artifact import Card, check_made_together, open_artifact
 from world_models.storage.scratch import Scratch, find_root, fingerprint
-from world_models.tracking.run import Source, Tracker, open_run
+from world_models.tracking.run import Source, open_run
+from world_models.tracking.tracker import Tracker
 
 P = TypeVar("P", bound=Parameters)
-DRAWING = "world_models.reports.drawing"
+DRAWING, SLIDES = "world_models.reports.drawing", "world_models.reports.slides"
 """Loaded by name, after the work: pictures are no part of what a stage depends on."""
 README = "world_models.reports.readme.write"
 """Loaded by name too: what people read in an artifact's folder is drawn from the rest of it."""
 EXIT_USER, EXIT_INTERRUPTED = 2, 130
-WEIGHTS = ("vae", "mdnrnn", "evolve")
-"""Stages whose artifact MLflow keeps as well; data sets are named by their digest alone."""
+WEIGHTS = {"vae": "vae", "mdnrnn": "mdnrnn", "evolve": "controller"}
+"""Stages whose artifact MLflow keeps as well, and its kind; data sets are named by their digest."""
+SCORES = "evaluate"
+"""The stage that scores an agent, which MLflow then keeps."""
 
 
 @dataclass(frozen=True)
@@ -206,7 +209,6 @@ def _run(stage: Stage[P], arguments: argparse.Namespace) -> None:
     read = [given.path for given in inputs.values()]
     key = fingerprint(search, cards, dependencies.describe(stage.name, environment))
     with (
-        tempfile.TemporaryDirectory(prefix="world-models-") as pictures,
         Scratch.open(find_root(), stage.name, environment, key) as scratch,
         open_run(stage.name, environment, values, cards, scratch, source, read) as tracker,
     ):
@@ -217,12 +219,11 @@ def _run(stage: Stage[P], arguments: argparse.Namespace) -> None:
         stage.run(parameters, inputs, outputs, context)
         if stage.artifact:
             _write_readme(stage.name, outputs.artifact)
+        _log_models(stage.name, inputs, outputs, tracker)
         tracker.log_outputs(outputs.metrics, outputs.reports)
-        _log_pictures(stage.name, outputs.reports, Path(pictures), tracker)
+        _log_pictures(stage.name, inputs, outputs.reports, environment, tracker)
         if stage.artifact or stage.metrics:
             tracker.log_result(outputs.artifact if stage.artifact else arguments.metrics)
-        if stage.name in WEIGHTS:
-            tracker.log_artifact(outputs.artifact, "model")
         scratch.remove(stage.keeps)
 
 
@@ -237,12 +238,33 @@ def _write_readme(stage: str, folder: Path) -> None:
         _say(f"{stage}: {folder} goes without its README.md: {error}; {again}.", 0)
 
 
-def _log_pictures(stage: str, numbers: Path, pictures: Path, tracker: Tracker) -> None:
+def _log_models(
+    stage: str, inputs: Mapping[str, Input], outputs: Outputs, tracker: Tracker
+) -> None:
+    """Record the models that a stage has made or scored, before its figures, which are theirs."""
+    frames = outputs.reports.parent / "vae/frames.safetensors"
+    if stage in WEIGHTS:
+        tracker.log_model(outputs.artifact, WEIGHTS[stage], frames)
+    if stage == SCORES:
+        parts = {kind: given.path for kind, given in inputs.items()}
+        tracker.log_agent(parts, outputs.reports / "episodes.csv", frames)
+
+
+def _log_pictures(
+    stage: str, given: Mapping[str, Input], numbers: Path, environment: str, tracker: Tracker
+) -> None:
     """Draw the stage's pictures for its MLflow run; DVC has those of stage report."""
     if not tracker.recording:
         return
-    try:
-        importlib.import_module(DRAWING).draw(stage, numbers, pictures)
-    except Exception as error:  # a fault in a picture must not fail hours of work
-        _say(f"{stage}: its MLflow run goes without pictures: {error}", 0)
-    tracker.log_artifact(pictures, "reports")
+    vae = given["vae"].path if "vae" in given else None
+    with tempfile.TemporaryDirectory(prefix="world-models-") as name:
+        pictures, slides = (Path(name) / kind for kind in ("pictures", "slides"))
+        pictures.mkdir()
+        slides.mkdir()
+        try:
+            importlib.import_module(DRAWING).draw(stage, numbers, pictures)
+            importlib.import_module(SLIDES).draw(stage, numbers, environment, vae, slides)
+        except Exception as error:  # a fault in a picture must not fail hours of work
+            _say(f"{stage}: its MLflow run goes without pictures: {error}", 0)
+        tracker.log_artifact(pictures, "reports")
+        tracker.log_slides(slides)

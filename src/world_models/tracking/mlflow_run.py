@@ -1,36 +1,26 @@
 """One stage's run in MLflow: opened, written and ended. Only the recorder's process loads it."""
 
-import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import psutil
-from filelock import FileLock
-
-from world_models.origin.lock import Lock, within
-from world_models.tracking import moved
-from world_models.tracking.journal import now
-from world_models.tracking.run import COST, CURVES
-from world_models.tracking.store import Location, database_path
-
-# MLflow runs without pandas (its skinny edition); loading it would cost a quarter of the start.
-_SPARED = [name for name in ("pandas", "pyarrow", "scipy") if name not in sys.modules]
-sys.modules.update(dict.fromkeys(_SPARED))  # type: ignore[arg-type]
-
-from mlflow.entities import (  # noqa: E402
+from mlflow.entities import (
     Dataset,
     DatasetInput,
     InputTag,
     Metric,
     RunStatus,
 )
-from mlflow.exceptions import MlflowException  # noqa: E402
-from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor  # noqa: E402
-from mlflow.tracking import MlflowClient  # noqa: E402
+from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+from mlflow.tracking import MlflowClient
 
-from world_models.tracking.pipelines import (  # noqa: E402
+from world_models.origin.lock import Lock, within
+from world_models.tracking import champion, datasets, media, moved
+from world_models.tracking.experiments import find_experiment, open_store
+from world_models.tracking.journal import now
+from world_models.tracking.models import Models
+from world_models.tracking.pipelines import (
     NOTE,
     PARENT,
     Notes,
@@ -38,46 +28,12 @@ from world_models.tracking.pipelines import (  # noqa: E402
     log_parameters,
     log_tags,
 )
+from world_models.tracking.run import COST
+from world_models.tracking.store import Location
+from world_models.tracking.tracker import CURVES
 
 METRICS_AT_ONCE = 1000
 """MLflow's limit of one ``log_batch``."""
-KIND = "custom_model_development"
-"""So that MLflow's UI opens on the runs, not on the traces of a language model."""
-VIEW = "pipelines"
-"""Key of a saved view of MLflow's UI: the table of pipelines with their scores."""
-COLUMNS = (
-    "metrics.`agent/mean`",
-    "metrics.`agent/se`",
-    "metrics.`agent/n`",
-    "tags.`variant`",
-    "tags.`experiment`",
-    "tags.`cell`",
-    "attributes.`Version`",
-)
-SCHEMAS = {
-    kind: json.dumps(
-        [
-            {"type": "tensor", "name": name, "tensor-spec": {"dtype": dtype, "shape": [-1, *shape]}}
-            for name, (dtype, shape) in columns.items()
-        ]
-    )
-    for kind, columns in {
-        "rollouts": {
-            "frames": ("uint8", (64, 64, 3)),
-            "actions": ("float32", (-1,)),
-            "rewards": ("float32", ()),
-        },
-        "latents": {
-            "mu": ("float32", (-1,)),
-            "logvar": ("float32", (-1,)),
-            "actions": ("float32", (-1,)),
-            "rewards": ("float32", ()),
-        },
-    }.items()
-}
-"""What a step of each kind of data set holds, as MLflow writes it."""
-STORE_WAIT = 600.0
-"""Seconds to wait for another stage that creates the store (which takes 3–20)."""
 
 
 class Run:
@@ -94,7 +50,8 @@ class Run:
         self._client, self._opening = client, opening
         self._parameters_taken: dict[str, str] = {}
         self._headlines: dict[str, float] = {}
-        self._notes = Notes(opening)
+        self._notes, self._models = Notes(opening), Models(client, run_id)
+        self._scored: dict[str, str] = {}
         self._pending: list[Metric] = []
         self._last_steps = {m.key: m.step for m in client.get_run(run_id).data._metric_objs}
         self._samples = 1 + max(
@@ -116,12 +73,25 @@ class Run:
                 self._parameters(message["values"])
             case "tags":
                 self._take_tags(message["values"])
-            case "artifact":
-                self._artifact(Path(message["path"]), message["folder"] or None)
             case "input":
                 self._input(message)
             case "end":
                 self._end(message)
+            case "artifact" | "tables" | "slides" | "model" | "agent":
+                self._file(message)
+
+    def _file(self, message: Mapping[str, Any]) -> None:
+        match message["do"]:
+            case "artifact":
+                self._artifact(Path(message["path"]), message["folder"] or None)
+            case "tables":
+                media.log_tables(self._client, self.run_id, Path(message["path"]))
+            case "slides":
+                media.log_slides(self._client, self.run_id, Path(message["path"]))
+            case "model":
+                self._model(message)
+            case "agent":
+                self._agent(message)
 
     def _end(self, message: Mapping[str, Any]) -> None:
         stage = self._opening["tags"]["stage"]
@@ -137,7 +107,13 @@ class Run:
         if not any(key.startswith((f"{CURVES}/", "system/")) for key in values):
             self._headlines |= values
         fresh = (k for k in values if step > self._last_steps.get(k, -1))
-        self._pending += [Metric(key, values[key], milliseconds, step) for key in fresh]
+        self._pending += [
+            Metric(key, values[key], milliseconds, step, **self._scored_by(key)) for key in fresh
+        ]
+
+    def _scored_by(self, key: str) -> dict[str, str]:
+        """Which model a headline figure is of, and on which data."""
+        return {} if key.startswith((f"{CURVES}/", "system/", "cost/")) else self._scored
 
     def flush(self) -> None:
         """Write the held-back metrics."""
@@ -161,6 +137,7 @@ class Run:
 
     def _take_tags(self, values: Mapping[str, str]) -> None:
         self.tags(values)
+        self._models.code |= values
         self._pipeline.take(values)
         self.tags({NOTE: self._notes.with_tags(values)})
 
@@ -172,18 +149,38 @@ class Run:
         if maker is not None:
             self.tags({f"upstream.{name}": maker.info.run_id})
         self.tags({NOTE: self._notes.with_input(name, message["given"], digest, maker)})
-        if message["kind"] in SCHEMAS:
-            source = json.dumps({"uri": Path(message["lasting"]).as_uri()})
-            dataset = Dataset(
-                name=name,
-                digest=digest[:36],  # MLflow's table holds 36 characters: just an MD5 with ``.dir``
-                source_type="local",
-                source=source,
-                schema=json.dumps({"mlflow_tensorspec": {"features": SCHEMAS[message["kind"]]}}),
-                profile=json.dumps(message["profile"]),
-            )
-            tag = InputTag("mlflow.data.context", "input")
-            self._client.log_inputs(self.run_id, [DatasetInput(dataset, [tag])])
+        if message["kind"] in datasets.SCHEMAS:
+            self._dataset(datasets.stored(message, digest), "input")
+        else:
+            self._models.use(message["digest"])
+
+    def _dataset(self, dataset: Dataset, context: str) -> None:
+        """Record a data set; the figures of this run's model are of the latest."""
+        tag = InputTag("mlflow.data.context", context)
+        self._client.log_inputs(self.run_id, [DatasetInput(dataset, [tag])])
+        self._scored |= {"dataset_name": dataset.name, "dataset_digest": dataset.digest}
+
+    def _model(self, message: Mapping[str, Any]) -> None:
+        frames = Path(message["frames"]) if message["frames"] else None
+        model = self._models.log_part(Path(message["path"]), message["kind"], frames)
+        self._pipeline.made(model)
+        self._scored["model_id"] = model
+
+    def _agent(self, message: Mapping[str, Any]) -> None:
+        """Log the agent, as scored on its episodes; register it, if this run is to."""
+        frames = Path(message["frames"]) if message["frames"] else None
+        episodes = Path(message["episodes"])
+        folders = {kind: Path(path) for kind, path in message["parts"].items()}
+        agent = self._models.log_agent(folders, episodes, frames)
+        self._pipeline.made(agent.model_id)
+        self._scored["model_id"] = agent.model_id
+        environment, played = self._opening["tags"]["environment"], champion.returns(episodes)
+        self._dataset(datasets.seeds(environment, list(played), self.run_id), "test")
+        if self._opening["register"]:
+            lock = Path(self._opening["journals"]) / "registry.lock"
+            registry = champion.Registry(self._client, self._opening["uri"], lock)
+            said = registry.register(environment, agent, played, self._opening["label"])
+            self.tags({"registered": said})
 
     def _maker(self, digest: str) -> Any:
         """The newest run that made what has this digest; None if it is not in this store."""
@@ -222,7 +219,7 @@ def open_or_continue(opening: Mapping[str, Any]) -> Run:
     """Open the store, made if need be, and in it the journal's run, made if it is new."""
     client = open_store(opening["uri"])
     moved.follow(Location(opening["uri"], opening["artifacts"]))
-    experiment = _experiment(client, opening["experiment"], opening["artifacts"])
+    experiment = find_experiment(client, opening["experiment"], opening["artifacts"])
     tags = {key: value for key, value in opening["tags"].items() if value}
     query = f"tags.journal = '{tags['journal']}'"
     found = next(iter(client.search_runs([experiment], query, max_results=1)), None)
@@ -237,61 +234,6 @@ def open_or_continue(opening: Mapping[str, Any]) -> Run:
     run = Run(client, run_id, pipeline, opening)
     run.tags({"process": tags["process"]})
     return run
-
-
-def open_store(uri: str) -> MlflowClient:
-    """Open the store; a fresh database is made by one process while the others wait.
-
-    It is made under another name, so a database with the right name is always whole.
-    """
-    path = database_path(uri)
-    if path is not None and not path.exists():
-        with FileLock(path.with_name(f"{path.name}.lock"), timeout=STORE_WAIT):
-            if not path.exists():
-                draft = path.with_name(f"{path.name}.new")
-                draft.unlink(missing_ok=True)
-                MlflowClient(f"sqlite:///{draft}").search_experiments(max_results=1)
-                draft.rename(path)
-    client = MlflowClient(uri)
-    client.search_experiments(max_results=1)
-    return client
-
-
-def _experiment(client: MlflowClient, name: str, artifacts: str | None) -> str:
-    found = client.get_experiment_by_name(name)
-    if found is None:
-        location = f"{artifacts}/{name}" if artifacts else None
-        try:
-            client.create_experiment(name, location, {"mlflow.experimentKind": KIND})
-        except MlflowException:  # another stage may have made it just now
-            if client.get_experiment_by_name(name) is None:
-                raise
-        found = client.get_experiment_by_name(name)
-    assert found is not None, name
-    if found.lifecycle_stage == "deleted":
-        raise MlflowException(
-            f"the experiment {name} was deleted. Restore it (mlflow experiments restore "
-            f"--experiment-id {found.experiment_id}), or name another by MLFLOW_EXPERIMENT_NAME"
-        )
-    for key, value in _about(found.experiment_id).items():
-        if key not in found.tags:
-            client.set_experiment_tag(found.experiment_id, key, value)
-    return str(found.experiment_id)
-
-
-def _about(experiment: str) -> dict[str, str]:
-    """Tags of an experiment: its description, and the view of its table that shows scores."""
-    address = f"#/experiments/{experiment}/runs?viewStateShareKey={VIEW}"
-    note = (
-        f"[**The table with scores**]({address}): a row is a pipeline, from the first episode to "
-        "`agent/mean`; its stages' runs stand under it. Select rows and press Compare. "
-        "`tags.experiment = 'temperature'` finds an experiment's rows, `tags.stage = 'evolve'` "
-        "all evolutions."
-    )
-    state = json.dumps({"selectedColumns": COLUMNS})
-    made = now()
-    view = {"name": "Pipelines with scores", "createdAt": made, "updatedAt": made, "state": state}
-    return {NOTE: note, f"mlflow.sharedViewState.{VIEW}": json.dumps(view)}
 
 
 def reason(error: Exception) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
-from mlflow.entities import Metric, Param, Run, RunStatus, RunTag
+from mlflow.entities import LoggedModelOutput, Metric, Param, Run, RunStatus, RunTag
 from mlflow.tracking import MlflowClient
 
 KIND, KEY, PARENT = "kind", "pipeline", "mlflow.parentRunId"
@@ -84,6 +84,10 @@ class Pipeline:
         if kept:
             self._tags(kept)
 
+    def made(self, model_id: str) -> None:
+        """Show a model in the row's column of models."""
+        log_output(self._client, self.run_id, model_id)
+
     def end(
         self,
         stage: str,
@@ -132,6 +136,14 @@ def log_parameters(client: MlflowClient, run_id: str, values: Mapping[str, str])
     items = [Param(key, value[:LONGEST_VALUE]) for key, value in values.items()]
     for start in range(0, len(items), PARAMETERS_AT_ONCE):
         client.log_batch(run_id, params=items[start : start + PARAMETERS_AT_ONCE])
+
+
+def log_output(client: MlflowClient, run_id: str, model_id: str) -> None:
+    """Write that a run has made a model; said twice, it stands once."""
+    outputs = client.get_run(run_id).outputs
+    known = {model.model_id for model in outputs.model_outputs} if outputs else set()
+    if model_id not in known:
+        client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
 
 
 class Notes:

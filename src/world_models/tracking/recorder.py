@@ -13,6 +13,10 @@ from world_models.storage.scratch import FOLDER, find_root
 from world_models.tracking import commit
 from world_models.tracking.journal import Journal, Message
 
+SPARED = ("pandas", "pyarrow", "scipy")
+"""MLflow runs without them (its skinny edition); loading them would cost a quarter of the start.
+:mod:`world_models.tracking.champion` loads them after all, when it has agents to compare."""
+
 
 def main() -> None:
     """Serve one stage, or without one only what was left behind."""
@@ -31,6 +35,7 @@ def main() -> None:
     opening = own.opening() if own else None
     if own is not None and opening is not None:
         _describe_code(own, opening)
+    sys.modules.update(dict.fromkeys(SPARED))  # type: ignore[arg-type]
     # It loads MLflow, which takes 3-5 s: the code must be described before a user changes it.
     from world_models.tracking.recording import record, record_left_behind
 

@@ -9,8 +9,9 @@ from functools import partial
 from pathlib import Path
 
 from world_models.tracking import processes
+from world_models.tracking.experiments import open_store
 from world_models.tracking.journal import Journal, Message, Reader, now
-from world_models.tracking.mlflow_run import Run, open_or_continue, open_store, reason
+from world_models.tracking.mlflow_run import Run, open_or_continue, reason
 
 LOOK_EVERY = 0.2
 """Seconds between two looks at the journal."""
@@ -123,14 +124,25 @@ class Recording:
         if self._end:
             self._say(
                 f"not all is recorded in {uri} ({error}); it is kept in {self._reader.file.name}. "
-                "The next stage records it, or: python -m world_models.tracking.recorder"
+                f"{_cure(str(error), uri)} The next stage records it, or: "
+                "python -m world_models.tracking.recorder"
             )
         elif "store" not in self._warned:
             self._warned.add("store")
             self._say(
                 f"cannot record in {uri}: {error}. The stage goes on; recording is tried again. "
-                "Check MLFLOW_TRACKING_URI."
+                f"{_cure(str(error), uri)}"
             )
+
+
+def _cure(why: str, uri: str) -> str:
+    if "error code 401" in why or "error code 403" in why:
+        return "Give MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD of a user who may write."
+    if "out-of-date database schema" in why:
+        return f"Copy the database, then: mlflow db upgrade {uri}."
+    if "was deleted" in why:  # the message names its cure
+        return ""
+    return "Check MLFLOW_TRACKING_URI."
 
 
 def record(journal: Journal, opening: Message, say: Say, *, wait: bool) -> bool:

@@ -1,10 +1,7 @@
-"""A stage's MLflow run: what the stage says about itself while it works."""
+"""A stage's MLflow run: opened, ended, and recorded by a process of its own."""
 
 import getpass
-import json
-import math
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -15,24 +12,26 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from world_models.errors import Interrupted, UserError
+from world_models.errors import Interrupted
 from world_models.origin.lock import within
 from world_models.schema import Overlay
-from world_models.storage.artifact import CARD, Card, file_digest, lineage
+from world_models.storage.artifact import Card, lineage
 from world_models.storage.scratch import FOLDER, Scratch, find_root
 from world_models.tracking import processes, store
 from world_models.tracking.journal import Journal
+from world_models.tracking.tracker import Tracker, grouped, leaves, warn, warned
 
 SWITCH = "WORLD_MODELS_TRACKING"
 """Environment variable: ``off`` records nothing."""
+REGISTER = "WORLD_MODELS_REGISTER"
+"""Environment variable: ``off`` registers no agent, ``on`` those of experiments' cells too."""
 NOTE = "mlflow-run"
 """Name in the stage's scratch under which the run's name is kept, for a resume."""
 COST, SPENT = "cost/core-hours", "core-hours"
 """The metric, and the name in the stage's scratch of what interrupted attempts have cost."""
-CURVES = "curves"
-"""Group of the metrics that a stage reports while it works."""
 PATIENCE = {"FINISHED": 30.0, "FAILED": 10.0, "KILLED": 3.0}
 """Seconds to wait at a stage's end for its recorder, which then goes on alone."""
+_ON, _OFF = ("on", "1", "true", "yes"), ("off", "0", "false", "no")
 _QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "PYTHONWARNINGS": "ignore",  # of MLflow's dependencies, which we cannot mend
@@ -41,85 +40,6 @@ _QUIET = {
 }
 _DEFAULTS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
 """MLflow's own values would wait minutes for a dead server; the recorder tries again itself."""
-
-
-class Tracker:
-    """Takes what a stage reports. No method waits or raises; a fault becomes a line on stderr.
-
-    It may be pickled and used in several processes at once. Without a journal it records nothing.
-    Letters, digits and ``_-./: `` may stand in a metric's name; other characters become ``_``.
-
-    MLflow groups metrics by what stands before the last ``/`` of their name: ``curves`` while the
-    stage works; in the end the stage's name, or the name that its metrics have for a group.
-
-    Attributes:
-        continued: whether the run is that of an interrupted attempt, which recorded its part.
-    """
-
-    def __init__(
-        self, journal: Journal | None = None, *, stage: str = "", continued: bool = False
-    ) -> None:
-        self.continued = continued
-        self._journal, self._stage = journal, stage
-
-    @property
-    def recording(self) -> bool:
-        """Whether anything is recorded at all."""
-        return self._journal is not None
-
-    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
-        """Record numbers at a step (stage's own count: gradient step, generation, shard)."""
-        values = {_name(f"{CURVES}/{key}"): float(value) for key, value in metrics.items()}
-        self._append(do="metrics", values=values, step=int(step))
-
-    def log_artifact(self, path: Path, folder: str = "") -> None:
-        """Record a file, or all files of a folder, as they are now, under ``folder``."""
-        if self._journal is not None:
-            with _warned(f"{path} is not recorded"):
-                kept = self._journal.keep(path).absolute()
-                self._append(do="artifact", path=str(kept), folder=folder)
-
-    def log_input(self, name: str, path: Path, card: Card) -> None:
-        """Record what the stage reads, by its digests and never its bytes.
-
-        Args:
-            name: such as ``rollouts``.
-            path: where it lies, from the repository's root.
-            card: what it is.
-        """
-        lasting = find_root().resolve() / path if not path.is_absolute() else path
-        self._append(
-            do="input",
-            name=name,
-            kind=card.kind,
-            given=str(path),
-            path=str(path.resolve()),
-            lasting=str(lasting),
-            root=str(Path.cwd()),
-            digest=card.digest(),
-            profile=_numbers(card.metrics),
-        )
-
-    def log_result(self, result: Path) -> None:
-        """Record the digest of an artifact's card, or of a file: by it this run is found."""
-        with _warned(f"{result} is not recorded"):
-            file = result / CARD if result.is_dir() else result
-            self._append(do="tags", values={"output": file_digest(file)})
-
-    def log_outputs(self, metrics: Path | None, reports: Path) -> None:
-        """Record a stage's metrics JSON (its numbers, by ``group/name``) and its reports folder."""
-        if metrics is not None:
-            with _warned(f"{metrics} is not recorded"):
-                found = json.loads(metrics.read_text(encoding="utf-8"))
-                self._append(do="metrics", values=_grouped(self._stage, found), step=0)
-                self.log_artifact(metrics)
-        if reports.is_dir():
-            self.log_artifact(reports, "reports")
-
-    def _append(self, **message: Any) -> None:
-        if self._journal is not None:
-            with _warned(f"{message['do']} not recorded"):
-                self._journal.append(message)
 
 
 class Source(NamedTuple):
@@ -167,7 +87,7 @@ def open_run(
         UserError: the tracking URI can never work. An unreachable one is a warning, and what is
             logged is kept until it can be recorded.
     """
-    if os.environ.get(SWITCH, "").lower() in ("off", "0", "false", "no"):
+    if os.environ.get(SWITCH, "").lower() in _OFF:
         yield Tracker()
         return
     opening = _opening(stage, environment, parameters, source)
@@ -178,7 +98,7 @@ def open_run(
         journal = _create(opening, scratch, kept)
         _append_lineage(journal, stage, parameters, cards)
     except OSError as error:
-        _warn(f"this run is not recorded: {error}")
+        warn(f"this run is not recorded: {error}")
         yield Tracker()
         return
     recorder, status = _start(journal), "FAILED"
@@ -197,11 +117,11 @@ def open_run(
 
 def _log_cost(journal: Journal, cost: float, scratch: Scratch | None) -> None:
     """Record core-hours, and keep them in ``scratch`` for the next attempt."""
-    with _warned("what it has cost is not recorded"):
+    with warned("what it has cost is not recorded"):
         # Milliseconds as its step: a resumed run's is a later one, which is recorded too.
         journal.append({"do": "metrics", "values": {COST: cost}, "step": int(3.6e6 * cost)})
     if scratch:
-        with _warned("what this attempt has cost is forgotten"):
+        with warned("what this attempt has cost is forgotten"):
             scratch.save(SPENT, repr(cost).encode())
 
 
@@ -224,7 +144,7 @@ def _create(opening: dict[str, Any], scratch: Scratch | None, kept: bytes | None
 
 def _start(journal: Journal) -> "subprocess.Popen[bytes] | None":
     with (
-        _warned("the recorder cannot start, the next stage's does its work"),
+        warned("the recorder cannot start, the next stage's does its work"),
         journal.log.open("ab") as log,
     ):
         return subprocess.Popen(
@@ -240,20 +160,20 @@ def _start(journal: Journal) -> "subprocess.Popen[bytes] | None":
 
 def _end(journal: Journal, recorder: "subprocess.Popen[bytes] | None", status: str) -> None:
     """Say how the stage ended, and give the recorder a moment to finish."""
-    with _warned("the run's end is not recorded"):
+    with warned("the run's end is not recorded"):
         journal.append({"do": "end", "status": status})
     code = _wait(recorder, PATIENCE[status])
     if code == -signal.SIGKILL:  # such as by a system that is short of memory
         code = _wait(_start(journal), PATIENCE[status])
     if code:
-        _warn(f"the recorder failed, see {journal.log}. The next stage's recorder tries again.")
+        warn(f"the recorder failed, see {journal.log}. The next stage's recorder tries again.")
 
 
 def _wait(recorder: "subprocess.Popen[bytes] | None", patience: float) -> int | None:
     try:
         return recorder.wait(patience) if recorder else None
     except subprocess.TimeoutExpired:
-        _warn("recording takes long; it goes on in the background")
+        warn("recording takes long; it goes on in the background")
         return None
 
 
@@ -277,10 +197,21 @@ def _opening(
         "name": f"{stage}@{environment}",
         "tags": tags,
         "own": dict(parameters),
+        "register": _registers(tags["experiment"], parameters),
         "params": str(source.params),
         "offset": source.offset,
         "overlay": str(source.overlay or ""),
     }
+
+
+def _registers(experiment: str, parameters: Mapping[str, Any]) -> bool:
+    """Whether an agent that is scored becomes a version: by default, in the root's pipelines.
+
+    Never where the simulator is disturbed: such a score is beside those of others.
+    """
+    said = os.environ.get(REGISTER, "").lower()
+    wanted = said in _ON or (not experiment and said not in _OFF)
+    return wanted and parameters.get("disturbance", "none") == "none"
 
 
 def _append_lineage(
@@ -289,9 +220,9 @@ def _append_lineage(
     """The parameters of the stage and of all stages upstream, and the metrics of the latter."""
     found = lineage(cards, stage)
     values = {name: made["parameters"] for name, made in found.items()} | {stage: parameters}
-    texts = {key: str(value) for key, value in _leaves(values)}
+    texts = {key: str(value) for key, value in leaves(values)}
     journal.append({"do": "parameters", "values": texts})
-    upstream = [_grouped(name, made["metrics"]) for name, made in found.items()]
+    upstream = [grouped(name, made["metrics"]) for name, made in found.items()]
     journal.append({"do": "upstream", "values": {k: v for one in upstream for k, v in one.items()}})
 
 
@@ -320,41 +251,3 @@ def _cell(source: Source) -> dict[str, str]:
     _, _, cell = os.environ.get("DVC_STAGE", "").partition("@")
     tags = {"experiment": experiment, "cell": cell if experiment else ""}
     return tags | {"offset": str(source.offset or "")}
-
-
-@contextmanager
-def _warned(what: str) -> Iterator[None]:
-    """Turn a fault in the block into a line on stderr."""
-    try:
-        yield
-    except (OSError, ValueError, UserError) as error:
-        _warn(f"{what}: {error}")
-
-
-def _warn(text: str) -> None:
-    print(f"tracking: {text}", file=sys.stderr, flush=True)  # noqa: T201
-
-
-def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield _name(f"{prefix}{key}"), value
-
-
-def _name(key: str) -> str:
-    return re.sub(r"[^\w\-. /:]", "_", key, flags=re.ASCII)
-
-
-def _grouped(stage: str, metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Numbers by ``group/name``: groups as the metrics have them, and the stage's own."""
-    return {
-        key.replace(".", "/", 1) if "." in key else f"{stage}/{key}": value
-        for key, value in _numbers(metrics).items()
-    }
-
-
-def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
-    numbers = {k: v for k, v in _leaves(values) if isinstance(v, int | float)}
-    return {key: float(value) for key, value in numbers.items() if not math.isnan(value)}

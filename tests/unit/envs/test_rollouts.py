@@ -19,7 +19,7 @@ from world_models.stages.command import Context, Outputs
 from world_models.storage.artifact import open_artifact
 from world_models.storage.episodes import EpisodeReader
 from world_models.storage.scratch import Scratch
-from world_models.tracking.run import Tracker
+from world_models.tracking.tracker import Tracker
 
 VALUES = {
     "episodes": 12,

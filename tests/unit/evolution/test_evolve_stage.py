@@ -22,7 +22,7 @@ from world_models.stages import evolve
 from world_models.stages.command import Context, Input, Outputs
 from world_models.storage import artifact, tensors
 from world_models.storage.scratch import Scratch
-from world_models.tracking.run import Tracker
+from world_models.tracking.tracker import Tracker
 from world_models.vision.network import PAPER_CHANNELS, VAE
 
 Z = 6

@@ -15,7 +15,7 @@ from world_models.stages.command import Context, Input, Outputs
 from world_models.storage import artifact
 from world_models.storage.latents import LatentsWriter
 from world_models.storage.scratch import Scratch
-from world_models.tracking.run import Tracker
+from world_models.tracking.tracker import Tracker
 from world_models.worlds import dream_survival
 from world_models.worlds.dream import Dream
 from world_models.worlds.episodes import play

@@ -18,7 +18,7 @@ from world_models.memory.sizes import Sizes
 from world_models.memory.training import build, learning_rate, train
 from world_models.storage.latents import Latents
 from world_models.tracking.journal import Journal
-from world_models.tracking.run import Tracker
+from world_models.tracking.tracker import Tracker
 from world_models.training import checkpoints
 
 CPU = DeviceSettings(accelerator="cpu")

@@ -16,7 +16,7 @@ from world_models.stages import report
 from world_models.stages.command import Context, Input, Outputs
 from world_models.storage.artifact import open_artifact
 from world_models.storage.scratch import Scratch
-from world_models.tracking.run import Tracker
+from world_models.tracking.tracker import Tracker
 
 VIDEOS = {"agent-1.mp4", "agent-2.mp4", "agent.gif", "agent-and-dream.gif", "dream.mp4"}
 

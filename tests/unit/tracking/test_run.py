@@ -12,6 +12,7 @@ from world_models.errors import Interrupted, UserError
 from world_models.storage.scratch import Scratch
 from world_models.tracking import run
 from world_models.tracking.journal import Journal
+from world_models.tracking.tracker import Tracker
 
 PYTHON = sys.executable
 
@@ -120,7 +121,7 @@ def test_folder_that_cannot_be_written_is_a_warning(monkeypatch, capfd, tmp_path
 def test_what_cannot_be_recorded_is_a_warning(capsys, tmp_path):
     journal = Journal(tmp_path / "run-1.jsonl")
     journal.create({"do": "open"})
-    tracker = run.Tracker(journal)
+    tracker = Tracker(journal)
     tracker.log_artifact(tmp_path / "missing.png")
     tracker.log_outputs(tmp_path / "missing.json", tmp_path / "missing")
     journal.remove()

@@ -20,7 +20,7 @@ from world_models.storage.artifact import Card, open_artifact
 from world_models.storage.episodes import EpisodeReader
 from world_models.storage.latents import LatentsReader
 from world_models.storage.scratch import Scratch
-from world_models.tracking.run import Tracker
+from world_models.tracking.tracker import Tracker
 from world_models.vision.encode_parameters import EncodeParameters
 from world_models.vision.encoding import LatentStatistics, encode_episodes
 from world_models.vision.model import Vision
