@@ -100,7 +100,11 @@ def test_the_champion_moves_only_beyond_chance(store):
     assert said[1].startswith("takecover version 2 (+0.3 [-1.0, +1.6], p = 0.6, paired t-test")
     assert "takecover version 3, the champion (+19.8 [" in said[2]
     best = store.client.get_model_version_by_alias("takecover", "champion")
-    assert (str(best.version), best.tags["test"], best.tags["n"]) == ("3", "paired t-test over 10 equal seeds", "10")
+    assert (str(best.version), best.tags["test"], best.tags["n"]) == (
+        "3",
+        "paired t-test over 10 equal seeds",
+        "10",
+    )
     assert "Against version 1, then the champion: +19.8" in best.description
     _, again = store.evaluate(20)
     assert again == "takecover version 3, as before"

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from world_models.commands.arguments import values
+
 
 def add(p: argparse.ArgumentParser) -> None:
     """Add its commands; each is a module ``world_models.commands.data.<name>``."""
@@ -23,7 +25,7 @@ def _show(p: argparse.ArgumentParser) -> None:
     p.add_argument("folder", type=Path, metavar="FOLDER", help="such as data/ENV/rollouts")
     p.add_argument("--sheet", type=Path, metavar="FILE.png", help="frames of some episodes")
     p.add_argument("--video", type=Path, metavar="FILE.mp4", help="some episodes, one by one")
-    p.add_argument("--json", action="store_true", help="for programs, on standard output")
+    values.for_programs(p)
 
 
 def _verify(p: argparse.ArgumentParser) -> None:
@@ -49,7 +51,7 @@ def _diff(p: argparse.ArgumentParser) -> None:
             metavar=name.upper(),
             help="a folder, or FOLDER@REV: as DVC has it at a revision of git",
         )
-    p.add_argument("--json", action="store_true", help="for programs, on standard output")
+    values.for_programs(p)
 
 
 def _export(p: argparse.ArgumentParser) -> None:
@@ -82,7 +84,11 @@ def _import(p: argparse.ArgumentParser) -> None:
     )
     p.add_argument("--key", metavar="KEY", help="which observations are pictures, of several")
     p.add_argument(
-        "--shard-episodes", type=_positive, default=50, metavar="N", help="of a shard; default 50"
+        "--shard-episodes",
+        type=values.positive,
+        default=50,
+        metavar="N",
+        help="of a shard; default 50",
     )
 
 
@@ -94,13 +100,6 @@ def _minari(p: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="of Minari's data sets; default: MINARI_DATASETS_PATH, else ~/.minari/datasets",
     )
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is below 1")
-    return value
 
 
 def _card(p: argparse.ArgumentParser) -> None:

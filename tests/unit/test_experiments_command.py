@@ -1,0 +1,98 @@
+"""The table of DVC's experiments, on a repository with references as DVC writes them."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from world_models import cli
+
+
+def _git(*words: str) -> str:
+    who = ("-c", "user.name=test", "-c", "user.email=test@example.com")
+    done = subprocess.run(["git", *who, *words], check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def _version(tau: float, mean: float, **others: float) -> None:
+    evolve = {"tau": tau, "population": 16} | others
+    Path("params.yaml").write_text(json.dumps({"takecover": {"evolve": evolve}}))
+    folder = Path("metrics/takecover")
+    folder.mkdir(parents=True, exist_ok=True)
+    scores = {"agent": {"mean": mean, "se": 40.4, "sd": 404.0, "n": 100}}
+    (folder / "evaluate.json").write_text(json.dumps(scores))
+
+
+def _experiment(name: str, head: str, *values: float, **others: float) -> None:
+    _version(*values, **others)
+    _git("commit", "--quiet", "--all", "-m", name)
+    _git("update-ref", f"refs/exps/{head[:2]}/{head[2:]}/{name}", "HEAD")
+    _git("update-ref", "refs/exps/exec/EXEC_HEAD", "HEAD")  # DVC's own, no experiment
+    _git("reset", "--quiet", "--hard", head)
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _git("init", "--quiet", "-b", "main")
+    _version(1.15, 757)
+    Path("dvc.yaml").write_text("stages: {}\n")
+    _git("add", "-A")
+    _git("commit", "--quiet", "-m", "first")
+    head = _git("rev-parse", "HEAD")
+    _experiment("hot-poem", head, 1.3, 812.4)
+    _experiment("cold-poem", head, 0.5, 190.2)
+    return head
+
+
+def _run(*words: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["experiments", *words])
+    return int(ended.value.code or 0)
+
+
+def test_scores_and_only_the_parameters_that_differ(project, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert _run() == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    shown = [line.split() for line in lines]
+    assert shown[:2] == [
+        ["takecover", "takecover"],
+        ["experiment", "created", "agent", "evolve.tau"],
+    ]
+    assert shown[2] == ["workspace", "757", "±", "40", "1.15"]
+    assert {line[0]: line[-4:] for line in shown[3:6]} == {
+        "HEAD": ["757", "±", "40", "1.15"],
+        "hot-poem": ["812", "±", "40", "1.3"],
+        "cold-poem": ["190", "±", "40", "0.5"],
+    }
+
+
+def test_parameters_without_a_column_are_named(project, capsys):
+    many = {f"x{i}": i for i in range(5)}
+    _experiment("wide", project, 1.0, 700, **many)
+    assert _run() == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "2 more parameters differ (dvc params diff A B): " in told
+    assert "takecover.evolve.x3, takecover.evolve.x4" in told
+
+
+def test_experiments_of_other_commits_are_shown_on_request(project, capsys):
+    _version(1.0, 500)
+    _git("commit", "--quiet", "--all", "-m", "second")
+    for words, names in (
+        ((), ["workspace", "HEAD"]),
+        (("main~1",), ["workspace", "HEAD", "main~1"]),
+        (("--all",), ["workspace", "HEAD", "cold-poem", "hot-poem"]),
+    ):
+        assert _run("--json", *words) == 0
+        rows = json.loads(capsys.readouterr().out)
+        assert [row["name"] for row in rows[:2]] == ["workspace", "HEAD"]
+        assert sorted(row["name"] for row in rows) == sorted(names)
+
+
+def test_a_revision_that_is_none_is_named(project, capsys):
+    assert _run("v9") == 2
+    assert "no revision 'v9'" in capsys.readouterr().err
