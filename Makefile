@@ -18,9 +18,11 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) tools/check_python.py
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cluster,dev]'
+	$(BIN)/python tools/vega.py
 	touch $@
 
 run: setup  ## both pipelines: seven stages each, to videos and scores
+	world-models check
 	dvc repro
 
 smoke: setup  ## all fourteen stages at toy scale, in a temporary clone
