@@ -112,8 +112,7 @@ def _error(agent: Agent, reader: EpisodeReader, count: int) -> float:
 def _encode(agent: Agent, reader: EpisodeReader, folder: Path) -> Latents:
     """All episodes' latents, by way of files as in stage encode: frames are never all in memory."""
     folder.mkdir(exist_ok=True)
-    sizes = {"steps": reader.frames_total, "z_size": agent.vision.z_size}
-    with LatentsWriter(folder, **sizes, action_size=reader.action_size) as writer:
+    with LatentsWriter(folder) as writer:
         for encoded in encode_episodes(agent.vision, reader, BATCH, torch.get_num_threads()):
             write(encoded, writer)
     return LatentsReader(folder).load()

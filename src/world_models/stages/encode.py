@@ -43,9 +43,7 @@ def run(
         details=details,
         upstream=[given.card for given in inputs.values()],
     ) as folder:
-        sizes = {"steps": reader.frames_total, "z_size": vision.z_size}
-        writer = LatentsWriter(folder, **sizes, action_size=reader.action_size)
-        _encode(vision, reader, parameters.batch_size, writer, statistics)
+        _encode(vision, reader, parameters.batch_size, LatentsWriter(folder), statistics)
         metrics |= statistics.metrics()
     with atomic.atomic_folder(outputs.reports) as reports:
         table = pd.DataFrame(statistics.by_dimension())

@@ -139,6 +139,10 @@ class EpisodeReader:
         """Numbers in an action."""
         return int(self._shard(self._shards[0])["actions"].shape[1])
 
+    def shard(self, episode: int) -> str:
+        """File name of the shard that holds an episode; names ascend with the episodes."""
+        return self._shards[episode]
+
     def close(self) -> None:
         """Close the shards; they open again when needed."""
         with self._lock:

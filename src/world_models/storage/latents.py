@@ -1,27 +1,25 @@
-"""The encoded data set: flat arrays over all steps, one ``.npy`` each, and where episodes begin.
+"""The encoded data set: a safetensors file for each shard of the rollouts, read as one block.
 
-Written as a stream, read as one block.
+A file holds ``mu``, ``logvar``, ``actions`` and ``rewards``, float32, of all steps of its episodes,
+one episode after another, and for each episode ``lengths``, ``seeds``, int64, and ``terminated``,
+``truncated``, bool. Rollouts that only gain shards thus give latents that only gain files.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from world_models.errors import InputError
+from world_models.storage import tensors
 
 _STEPS = ("mu", "logvar", "actions", "rewards")
-_DTYPES: Mapping[str, type[np.generic]] = {
-    **dict.fromkeys(_STEPS, np.float32),
-    "offsets": np.int64,
-    "terminated": np.bool_,
-    "truncated": np.bool_,
-    "seeds": np.int64,
-}
+_EPISODES = {"lengths": np.int64, "seeds": np.int64, "terminated": np.bool_, "truncated": np.bool_}
+_DTYPES: dict[str, type[np.generic]] = {**dict.fromkeys(_STEPS, np.float32), **_EPISODES}
+_SUFFIX = ".safetensors"
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,38 +72,28 @@ class Latents:
 
 
 class LatentsWriter:
-    """Writes encoded episodes one after another; a context manager that finishes the files.
+    """Writes encoded episodes one after another; a context manager that finishes the last file.
 
     Args:
         folder: an existing, empty folder (such as an artifact's draft).
-        steps: N, of all episodes together.
-        z_size: Z.
-        action_size: A.
     """
 
-    def __init__(self, folder: Path, *, steps: int, z_size: int, action_size: int) -> None:
-        self._folder, self._steps = folder, steps
-        self._widths = {"mu": (z_size,), "logvar": (z_size,), "actions": (action_size,)}
-        self._offsets = [0]
-        self._ends: list[tuple[int, bool, bool]] = []
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._shard = folder, ""
+        self._parts: dict[str, list[NDArray[Any]]] = {}
 
     def __enter__(self) -> "LatentsWriter":
-        # Plain writes: where the disk is full they raise, and a memory map would kill the process.
-        self._files = {name: (self._folder / f"{name}.npy").open("wb") for name in _STEPS}
-        for name, file in self._files.items():
-            shape = (self._steps, *self._widths.get(name, ()))
-            head = {"descr": "<f4", "fortran_order": False, "shape": shape}
-            npy.write_array_header_1_0(file, head)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        for file in self._files.values():
-            file.close()
+    def __exit__(
+        self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
+    ) -> None:
         if kind is None:
-            self._finish()
+            self._write()
 
     def add(
         self,
+        shard: str,
         *,
         mu: NDArray[np.float32],
         logvar: NDArray[np.float32],
@@ -115,21 +103,39 @@ class LatentsWriter:
         terminated: bool,
         truncated: bool,
     ) -> None:
-        """Append an episode of T steps: (T,Z), (T,Z), (T,A), (T,), all float32."""
+        """Append an episode of T steps: (T,Z), (T,Z), (T,A), (T,), all float32.
+
+        Args:
+            shard: the file of the rollouts that it is of; a new name ends a file. In their order.
+            mu: of q(z).
+            logvar: of q(z).
+            actions: what was done.
+            rewards: for the step that follows.
+            seed: of the episode.
+            terminated: it ended by itself.
+            truncated: it was cut.
+
+        Raises:
+            UserError: the disk is full.
+        """
+        if shard != self._shard:
+            assert shard > self._shard, (shard, self._shard)
+            self._write()
+            self._shard = shard
+        ends = {"lengths": len(mu), "seeds": seed, "terminated": terminated, "truncated": truncated}
         steps = {"mu": mu, "logvar": logvar, "actions": actions, "rewards": rewards}
         for name, rows in steps.items():
-            assert rows.shape == (len(mu), *self._widths.get(name, ())), (name, rows.shape)
+            assert len(rows) == len(mu), (name, rows.shape)
             assert rows.dtype == np.float32, (name, rows.dtype)
-            self._files[name].write(np.ascontiguousarray(rows).data)
-        self._offsets.append(self._offsets[-1] + len(mu))
-        self._ends.append((seed, terminated, truncated))
+        own = {name: np.array([value], _DTYPES[name]) for name, value in ends.items()}
+        for name, array in (steps | own).items():
+            self._parts.setdefault(name, []).append(array)
 
-    def _finish(self) -> None:
-        assert self._offsets[-1] == self._steps, (self._offsets[-1], self._steps)
-        seeds, terminated, truncated = zip(*self._ends, strict=True)
-        episodes = {"seeds": seeds, "terminated": terminated, "truncated": truncated}
-        for name, values in {**episodes, "offsets": self._offsets}.items():
-            np.save(self._folder / f"{name}.npy", np.array(values, _DTYPES[name]))
+    def _write(self) -> None:
+        if self._parts:
+            arrays = {name: np.concatenate(parts) for name, parts in self._parts.items()}
+            tensors.save(self._folder / f"{Path(self._shard).stem}{_SUFFIX}", arrays)
+        self._parts = {}
 
 
 class LatentsReader:
@@ -142,26 +148,29 @@ class LatentsReader:
         """All of it, in memory.
 
         Raises:
-            InputError: a file is missing or damaged, or the files do not belong together.
+            InputError: a file is missing or damaged, or its arrays do not belong together.
         """
-        latents = Latents(**{field.name: self._read(field.name) for field in fields(Latents)})
-        steps = {len(getattr(latents, name)) for name in _STEPS} | {int(latents.offsets[-1])}
-        ends = (latents.terminated, latents.truncated, latents.offsets[1:])
-        if len(steps) != 1 or {len(end) for end in ends} != {latents.episodes}:
-            raise InputError(f"The files of {self._folder} differ in length. {self._cure()}")
-        return latents
-
-    def _read(self, name: str) -> NDArray[Any]:
-        path = self._folder / f"{name}.npy"
-        try:
-            array: NDArray[Any] = np.load(path, allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path} cannot be read ({error}). {self._cure()}") from error
-        if array.dtype != _DTYPES[name]:
+        shards = [self._read(path) for path in sorted(self._folder.glob(f"*{_SUFFIX}"))]
+        if not shards:
             raise InputError(
-                f"{path} holds {array.dtype}, not {_DTYPES[name].__name__}. {self._cure()}"
+                f"{self._folder} holds no latents: shard-00000{_SUFFIX} and so on. {self._cure()}"
             )
-        return array
+        # One name at a time: no more than one array is held twice.
+        whole = {name: np.concatenate([shard.pop(name) for shard in shards]) for name in _DTYPES}
+        offsets = np.concatenate([[0], np.cumsum(whole.pop("lengths"))]).astype(np.int64)
+        return Latents(**whole, offsets=offsets)
+
+    def _read(self, path: Path) -> dict[str, NDArray[Any]]:
+        arrays = tensors.load(path)
+        types = {name: array.dtype for name, array in arrays.items()}
+        if types != {name: np.dtype(dtype) for name, dtype in _DTYPES.items()}:
+            said = ", ".join(f"{name} {dtype}" for name, dtype in sorted(types.items()))
+            raise InputError(f"{path} is no shard of latents: it holds {said}. {self._cure()}")
+        steps, episodes = int(arrays["lengths"].sum()), len(arrays["lengths"])
+        lengths = dict.fromkeys(_STEPS, steps) | dict.fromkeys(_EPISODES, episodes)
+        if any(len(arrays[name]) != length for name, length in lengths.items()):
+            raise InputError(f"The arrays of {path} differ in length. {self._cure()}")
+        return arrays
 
     def _cure(self) -> str:
         return f"Bring them back with `dvc checkout {self._folder}`."

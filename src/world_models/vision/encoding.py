@@ -18,9 +18,10 @@ ACTIVE_VARIANCE = 0.01
 
 
 class Encoded(NamedTuple):
-    """An episode of T steps and its latents, float32 (T, Z) each."""
+    """An episode of T steps, the shard that it is of, and its latents, float32 (T, Z) each."""
 
     episode: Episode
+    shard: str
     mu: NDArray[np.float32]
     logvar: NDArray[np.float32]
 
@@ -54,13 +55,14 @@ def _encode(vision: Vision, reader: EpisodeReader, number: int, batch_size: int)
         for first in range(0, len(episode), batch_size)
     ]
     mu, logvar = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    return Encoded(episode, mu, logvar)
+    return Encoded(episode, reader.shard(number), mu, logvar)
 
 
 def write(encoded: Encoded, writer: LatentsWriter) -> None:
     """Append an episode to the encoded data set; its frames stay behind."""
     episode = encoded.episode
     writer.add(
+        encoded.shard,
         mu=encoded.mu,
         logvar=encoded.logvar,
         actions=episode.actions,

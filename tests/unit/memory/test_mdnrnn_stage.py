@@ -13,7 +13,7 @@ from world_models.memory.model import Memory
 from world_models.stages import mdnrnn
 from world_models.stages.command import Context, Input, Outputs
 from world_models.storage import artifact
-from world_models.storage.latents import LatentsWriter
+from world_models.storage.latents import LatentsReader, LatentsWriter
 from world_models.storage.scratch import Scratch
 from world_models.tracking.tracker import Tracker
 from world_models.worlds import dream_survival
@@ -23,7 +23,6 @@ from world_models.worlds.episodes import play
 
 def write_latents(out, environment, episodes=6, length=25, actions=1):
     rng = np.random.default_rng(0)
-    steps = sum(length + episode for episode in range(episodes))
     with (
         artifact.create(
             out,
@@ -34,10 +33,11 @@ def write_latents(out, environment, episodes=6, length=25, actions=1):
             metrics={},
             details={"z_size": 3},
         ) as folder,
-        LatentsWriter(folder, steps=steps, z_size=3, action_size=actions) as writer,
+        LatentsWriter(folder) as writer,
     ):
         for episode in range(episodes):
             writer.add(
+                "shard-00000.h5",
                 mu=rng.standard_normal((length + episode, 3), np.float32),
                 logvar=np.full((length + episode, 3), -3, np.float32),
                 actions=rng.random((length + episode, actions), np.float32),
@@ -68,7 +68,8 @@ def test_doom_is_written_with_first_frames_and_a_report_on_its_ends(tmp_path):
     latents = write_latents(tmp_path / "latents", "takecover")
     outputs = run(tmp_path, "a", "takecover", latents)
     memory = Memory.load(outputs.artifact, "takecover")
-    first = np.load(latents.path / "mu.npy")[np.load(latents.path / "offsets.npy")[:-1]]
+    data = LatentsReader(latents.path).load()
+    first = data.mu[data.offsets[:-1]]
     assert memory.initial.mu.shape == (4, 3)
     assert {tuple(row) for row in memory.initial.mu} < {tuple(row) for row in first}
     metrics = json.loads(outputs.metrics.read_text())

@@ -51,10 +51,11 @@ def write_latents(out: Path) -> None:
             metrics=metrics,
             details=details,
         ) as folder,
-        LatentsWriter(folder, steps=7, z_size=4, action_size=1) as writer,
+        LatentsWriter(folder) as writer,
     ):
         for seed, length in ((1, 3), (2, 4)):
             writer.add(
+                "shard-00000.h5",
                 mu=np.full((length, 4), seed, np.float32),
                 logvar=np.zeros((length, 4), np.float32),
                 actions=np.zeros((length, 1), np.float32),
@@ -108,7 +109,8 @@ def test_code_of_the_page_runs_in_the_folder(folders, kind, monkeypatch):
             np.testing.assert_array_equal(found[name], getattr(EPISODES[0], name))
             np.testing.assert_array_equal(getattr(found["episode"], name), found[name])
     elif kind == "latents":
-        assert (found["z"].shape, len(found["actions"])) == ((3, 4), 3)
+        assert (found["z"].shape, len(found["shard"]["actions"])) == ((3, 4), 7)
+        assert len(found["mu"]) == 3
         assert found["latents"].seeds.tolist() == [1, 2]
     elif kind == "controller":
         np.testing.assert_array_equal(found["controller"].theta, found["theta"])

@@ -4,15 +4,19 @@ import numpy as np
 import pytest
 
 from world_models.errors import InputError
+from world_models.storage import tensors
 from world_models.storage.latents import LatentsReader, LatentsWriter
 
 LENGTHS = (3, 1, 120)
 
 
+SHARDS = ("shard-00000.h5", "shard-00000.h5", "shard-00001.h5")
+
+
 def write(folder, lengths=LENGTHS):
     rng, parts = np.random.default_rng(0), []
-    with LatentsWriter(folder, steps=sum(lengths), z_size=4, action_size=2) as writer:
-        for seed, length in enumerate(lengths):
+    with LatentsWriter(folder) as writer:
+        for seed, (length, shard) in enumerate(zip(lengths, SHARDS, strict=False)):
             part = {
                 "mu": rng.normal(size=(length, 4)).astype(np.float32),
                 "logvar": rng.normal(size=(length, 4)).astype(np.float32),
@@ -20,7 +24,7 @@ def write(folder, lengths=LENGTHS):
                 "rewards": rng.normal(size=length).astype(np.float32),
             }
             ends = {"seed": seed + 2**30, "terminated": seed == 0, "truncated": seed == 2}
-            writer.add(**part, **ends)
+            writer.add(shard, **part, **ends)
             parts.append(part)
     return parts
 
@@ -49,19 +53,33 @@ def test_equal_content_gives_equal_bytes(tmp_path):
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
 
 
+def test_more_episodes_leave_the_files_of_full_shards_as_they_are(tmp_path):
+    for name, lengths in (("a", LENGTHS[:2]), ("b", LENGTHS)):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name, lengths)
+    assert {path.name for path in (tmp_path / "b").iterdir()} == {
+        "shard-00000.safetensors",
+        "shard-00001.safetensors",
+    }
+    first = "shard-00000.safetensors"
+    assert (tmp_path / "a" / first).read_bytes() == (tmp_path / "b" / first).read_bytes()
+
+
 def test_damage_is_told_with_the_cure(tmp_path):
     write(tmp_path)
-    cure = rf"dvc checkout {tmp_path}"
-    content = (tmp_path / "mu.npy").read_bytes()
-    (tmp_path / "mu.npy").write_bytes(content[:-8])
-    with pytest.raises(InputError, match=rf"mu.npy cannot be read.*{cure}"):
+    cure, path = rf"dvc checkout {tmp_path}", tmp_path / "shard-00001.safetensors"
+    content = path.read_bytes()
+    path.write_bytes(content[:-8])
+    with pytest.raises(InputError, match=rf"{path.name} is damaged.*{cure}"):
         LatentsReader(tmp_path).load()
-    np.save(tmp_path / "mu.npy", np.zeros((124, 4)))
-    with pytest.raises(InputError, match=rf"mu.npy holds float64, not float32.*{cure}"):
+    arrays = tensors.from_bytes(content)
+    tensors.save(path, arrays | {"mu": arrays["mu"].astype(np.float64)})
+    with pytest.raises(InputError, match=rf"{path.name} is no shard.*mu float64.*{cure}"):
         LatentsReader(tmp_path).load()
-    np.save(tmp_path / "mu.npy", np.zeros((123, 4), np.float32))
-    with pytest.raises(InputError, match=rf"differ in length.*{cure}"):
+    tensors.save(path, arrays | {"mu": arrays["mu"][1:]})
+    with pytest.raises(InputError, match=rf"{path.name} differ in length.*{cure}"):
         LatentsReader(tmp_path).load()
-    (tmp_path / "mu.npy").unlink()
-    with pytest.raises(InputError, match=rf"mu.npy cannot be read.*{cure}"):
+    for each in tmp_path.iterdir():
+        each.unlink()
+    with pytest.raises(InputError, match=rf"holds no latents.*{cure}"):
         LatentsReader(tmp_path).load()
