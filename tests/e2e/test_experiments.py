@@ -24,21 +24,27 @@ def test_every_experiment_of_this_kind_is_listed():
     assert sorted(NODES) == sorted(p.parent.name for p in ROOT.glob("experiments/*/smoke.yaml"))
 
 
-@pytest.mark.parametrize("name", sorted(NODES))
-def test_an_experiment_runs_at_smoke_scale(spare, name):
-    folder = f"experiments/{name}"
-    nodes = [f"{folder}/dvc.yaml:{node}" for node in NODES[name]]
-    if name == "best":
-        cells = spare.folder / folder / "cells.yaml"
-        assert LAST in cells.read_text()
-        cells.write_text(cells.read_text().replace(LAST, "models/carracing"))
+@pytest.fixture(scope="module")
+def folder(spare) -> Path:
+    """The experiments' folder in a clone where a cell of each was run, by one process of DVC."""
+    cells = spare.folder / "experiments/best/cells.yaml"
+    assert LAST in cells.read_text()
+    cells.write_text(cells.read_text().replace(LAST, "models/carracing"))
+    nodes = [f"experiments/{n}/dvc.yaml:{node}" for n, found in NODES.items() for node in found]
+    # A table has the cells that were evaluated; DVC would first run all others.
+    tables = [f"experiments/{name}/dvc.yaml:scores" for name in NODES]
     settings = {"WORLD_MODELS_TRACKING": "off", "WORLD_MODELS_WORKERS": "1"}
-    spare.run("dvc", "repro", "--quiet", *nodes, **settings)
-    # Its table has the cells that were evaluated; DVC would first run all others.
-    spare.run("dvc", "repro", "--single-item", f"{folder}/dvc.yaml:scores")
-    table = (spare.folder / folder / "reports/scores/scores.md").read_text()
+    commands = (f"repro --quiet {' '.join(nodes)}", f"repro --single-item {' '.join(tables)}")
+    spare.dvc(*commands, **settings)
+    return spare.folder / "experiments"
+
+
+@pytest.mark.parametrize("name", sorted(NODES))
+def test_an_experiment_runs_at_smoke_scale(folder, name):
+    table = (folder / name / "reports/scores/scores.md").read_text()
     for cell in {node.partition("@")[2] for node in NODES[name] if "rollouts" not in node}:
-        path = spare.folder / folder / "metrics" / cell / "evaluate.json"
-        agent = json.loads(path.read_text())["agent"]
+        agent = json.loads((folder / name / "metrics" / cell / "evaluate.json").read_text())[
+            "agent"
+        ]
         assert f"| {cell} " in table
         assert agent["n"] == 2

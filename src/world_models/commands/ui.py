@@ -19,7 +19,8 @@ def run(arguments: Namespace) -> int:
         raise UserError(f"The runs are recorded in {location.uri}: open its own page.")
     moved.follow(location)
     port = free_port(arguments.port)
-    print(f"MLflow: http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)
+    address = f"http://127.0.0.1:{port}/#/experiments?{store.TRAINING}"
+    print(f"MLflow: {address} (Ctrl-C ends it)", flush=True)
     command = ["mlflow", "ui", "--backend-store-uri", location.uri, "--port", str(port)]
     os.execv(sys.executable, [sys.executable, "-m", *command])
 

@@ -8,7 +8,7 @@ from mlflow.tracking import MlflowClient
 
 from world_models.tracking.journal import now
 from world_models.tracking.pipelines import NOTE
-from world_models.tracking.store import database_path
+from world_models.tracking.store import TRAINING, database_path
 
 KIND = "custom_model_development"
 """So that MLflow's UI opens on the runs, not on the traces of a language model."""
@@ -74,10 +74,10 @@ def find_experiment(client: MlflowClient, name: str, artifacts: str | None) -> s
 
 def _about(experiment: str) -> dict[str, str]:
     """Tags of an experiment: its description, and the view of its table that shows scores."""
-    address = f"#/experiments/{experiment}/runs?viewStateShareKey={VIEW}"
+    address = f"#/experiments/{experiment}/runs?{TRAINING}&viewStateShareKey={VIEW}"
     note = (
-        f"[**The table with scores**]({address}): a row is a pipeline, from the first episode to "
-        "`agent/mean`; its stages' runs stand under it. Select rows and press Compare. "
+        "A row is a pipeline, from the first episode to the agent's score; its stages' runs stand "
+        f"under it. [**The table with scores**]({address}). Select rows and press Compare. "
         "`tags.experiment = 'temperature'` finds an experiment's rows, `tags.stage = 'evolve'` "
         "all evolutions."
     )

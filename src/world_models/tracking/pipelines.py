@@ -15,6 +15,8 @@ from filelock import FileLock
 from mlflow.entities import LoggedModelOutput, Metric, Param, Run, RunStatus, RunTag
 from mlflow.tracking import MlflowClient
 
+from world_models.tracking.store import TRAINING
+
 KIND, KEY, PARENT = "kind", "pipeline", "mlflow.parentRunId"
 PIPELINE = "pipeline"
 """Value of the tag ``kind`` of a row."""
@@ -181,7 +183,7 @@ class Notes:
 
 def link(experiment: str, run_id: str) -> str:
     """Where MLflow's UI shows a run, seen from any of its pages."""
-    return f"#/experiments/{experiment}/runs/{run_id}"
+    return f"#/experiments/{experiment}/runs/{run_id}?{TRAINING}"
 
 
 def describe(tags: Mapping[str, str], stages: Sequence[tuple[str, str]]) -> str:
