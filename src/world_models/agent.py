@@ -118,6 +118,11 @@ class Agent:
         return catalogue.specification(self.environment)
 
     @property
+    def dreams_of_returns(self) -> bool:
+        """Whether M predicts what a return consists of; else a dream says only how long it was."""
+        return self.specification.dream_needs <= self.memory.predicts
+
+    @property
     def policy(self) -> Policies:
         """C as a function of features, float32 (n, F), to actions, float32 (n, A)."""
         return self.controller.policy(self.specification.actions.squash)

@@ -8,12 +8,16 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
 from small_memory import DOOM, RACING, memory, write_artifact
+from stable_baselines3 import PPO
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import VecMonitor
 
 from world_models.errors import InputError, ParameterError
 from world_models.storage import artifact, tensors
 from world_models.vision import model as vision_model
 from world_models.vision.network import PAPER_CHANNELS, VAE
-from world_models.worlds.dream_env import DreamEnv, DreamVectorEnv
+from world_models.worlds.dream_env import DreamEnv, DreamVectorEnv, tiles
+from world_models.worlds.stable_baselines import DreamVecEnv
 
 ID = "world_models:WorldModels/Dream-v0"
 SPACES = {
@@ -51,8 +55,8 @@ def assert_equal(one, other):
 
 
 def test_passes_gymnasium_s_checker(checkpoint):
-    env = gymnasium.make(ID, checkpoint=str(checkpoint[0]), tau=1.15)
-    check_env(env.unwrapped, skip_render_check=True)
+    env = gymnasium.make(ID, checkpoint=str(checkpoint[0]), tau=1.15, render_mode="rgb_array")
+    check_env(env.unwrapped)
 
 
 def test_what_is_no_action_is_refused_and_the_dream_goes_on(checkpoint):
@@ -196,8 +200,6 @@ def test_says_what_is_wrong(checkpoint, tmp_path):
         DreamEnv(tmp_path / "nothing")
     with pytest.raises(ParameterError, match="tau"):
         DreamVectorEnv(2, checkpoint=folder, tau=0.0)
-    with pytest.raises(ParameterError, match="vae="):
-        DreamEnv(folder, render_mode="rgb_array")
     with pytest.raises(ParameterError, match="human"):
         DreamEnv(folder, render_mode="human")
 
@@ -229,6 +231,48 @@ def test_v_shows_the_dream(checkpoint, tmp_path):
     many = DreamVectorEnv(2, checkpoint=folder, vae=vae, render_mode="rgb_array")
     many.reset(seed=0)
     assert np.abs(many.render()[0].astype(int) - picture).max() <= 1
+
+
+def test_without_v_z_is_seen_as_tiles():
+    z = np.array([[-9, -3, 0, 3, 9]], np.float32)
+    (picture,) = tiles(z)
+    assert picture.shape == (64, 64, 3)
+    assert picture.dtype == np.uint8
+    third = np.full(9, 127)
+    third[: z.shape[1]] = [0, 0, 127, 255, 255]
+    middles = np.array([10, 32, 53])
+    np.testing.assert_array_equal(picture[np.ix_(middles, middles)][..., 0].ravel(), third)
+
+
+@pytest.mark.filterwarnings("ignore:.*:UserWarning")  # the checker's advice on observation spaces
+def test_stable_baselines_trains_in_it_one_by_one_and_in_batches(checkpoint):
+    folder = str(checkpoint[0])
+    made = {"checkpoint": folder, "tau": 1.15, "cap": 20}
+    one_by_one = make_vec_env(ID, n_envs=2, seed=1, env_kwargs=made)
+    batched = VecMonitor(DreamVecEnv(4, **made))
+    for envs in (one_by_one, batched):
+        model = PPO("MlpPolicy", envs, n_steps=32, batch_size=32, n_epochs=1, seed=1)
+        model.learn(2 * 32 * envs.num_envs)
+        episodes = [info["l"] for info in model.ep_info_buffer]
+        assert episodes
+        assert max(episodes) <= 20
+
+
+def test_batch_of_stable_baselines_says_how_a_dream_ended(checkpoint):
+    envs = DreamVecEnv(3, checkpoint=checkpoint[0], cap=5)
+    envs.seed(7)
+    first = envs.reset()
+    actions = np.zeros((3, *envs.action_space.shape), np.float32)
+    seen = [envs.step(actions) for _ in range(5)]
+    observations, rewards, done, infos = seen[-1]
+    assert observations.dtype == rewards.dtype == np.float32
+    capped = [info["TimeLimit.truncated"] for info in infos if info]
+    assert done.sum() == len(capped)
+    assert any(capped)
+    for member in np.flatnonzero(done):
+        assert not np.array_equal(infos[member]["terminal_observation"], observations[member])
+    envs.seed(7)
+    np.testing.assert_array_equal(envs.reset(), first)
 
 
 def test_refuses_a_v_of_another_size_or_environment(checkpoint, tmp_path):

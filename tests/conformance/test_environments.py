@@ -8,11 +8,13 @@ import multiprocessing
 import subprocess
 import sys
 
+import av
 import gymnasium
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
+from gymnasium.wrappers import RecordVideo
 
 from world_models.envs import catalogue
 from world_models.envs.vector import Lockstep
@@ -32,7 +34,32 @@ def test_passes_gymnasium_s_checker(id_):
     env = gymnasium.make(f"world_models:{id_}", disable_env_checker=True, render_mode="rgb_array")
     check_env(env.unwrapped)
     assert env.observation_space == gymnasium.spaces.Box(0, 255, (64, 64, 3), np.uint8)
-    assert env.spec.max_episode_steps is None, "they truncate themselves"
+    assert env.spec.max_episode_steps == catalogue.specification(NAMES[id_]).cap
+    env.close()
+
+
+@pytest.mark.parametrize("id_", IDS)
+def test_is_recorded_as_a_video_by_gymnasium(id_, tmp_path):
+    env = gymnasium.make(id_, render_mode="rgb_array", disable_env_checker=True)
+    env = RecordVideo(
+        env, str(tmp_path / "videos"), episode_trigger=lambda _: True, disable_logger=True
+    )
+    env.reset(seed=1)
+    for _ in range(3):
+        env.step(env.action_space.sample())
+    env.close()
+    (video,) = (tmp_path / "videos").glob("*.mp4")
+    with av.open(str(video)) as film:
+        assert sum(1 for _ in film.decode(video=0)) == 4
+
+
+@pytest.mark.parametrize("id_", IDS)
+def test_gymnasium_s_limit_ends_an_episode_earlier_if_asked(id_):
+    env = gymnasium.make(id_, max_episode_steps=4, disable_env_checker=True)
+    env.reset(seed=1)
+    ends = [env.step(env.action_space.sample())[2:4] for _ in range(4)]
+    assert ends[:3] == [(False, False)] * 3
+    assert ends[3] == (False, True)
     env.close()
 
 

@@ -18,5 +18,6 @@ def run(arguments: Namespace) -> int:
         steps = sum(len(recording.actions) for recording in recordings)
         dream = films.dreamed(recordings, agent.vision, steps)
         films.write(arguments.video, agent.environment, [dream])
-    report(arguments, played, tau=arguments.tau, ends=arguments.ends)
+    returns = agent.dreams_of_returns
+    report(arguments, played, returns=returns, tau=arguments.tau, ends=arguments.ends)
     return 0

@@ -63,12 +63,22 @@ def play(arguments: Namespace, agent: Agent, task: Task) -> list[Played]:
     return played
 
 
-def report(arguments: Namespace, played: list[Played], **settings: float) -> None:
-    """Print each episode and, of two or more, the mean with its standard error."""
-    table = tables.episodes(arguments.command, played).drop(columns="policy")
+def report(
+    arguments: Namespace, played: list[Played], *, returns: bool = True, **settings: float
+) -> None:
+    """Print each episode and, of two or more, the mean with its standard error.
+
+    Args:
+        arguments: of the command line.
+        played: the episodes.
+        returns: False for dreams without returns: the mean is of their lengths.
+        settings: for ``--json``.
+    """
+    table = tables.episodes(arguments.command, played, returns=returns).drop(columns="policy")
     score = tables.summary(table) if len(table) > 1 else None
+    measure = "return" if returns else "length"
     if arguments.json:
-        content = {"environment": arguments.environment, **settings}
+        content = {"environment": arguments.environment, "measure": measure, **settings}
         content["episodes"] = table.to_dict("records")
         if score is not None:
             content |= {"mean": score.mean, "sd": score.sd, "se": score.se, "n": score.n}
@@ -76,4 +86,4 @@ def report(arguments: Namespace, played: list[Played], **settings: float) -> Non
         return
     print(table.to_string(index=False, float_format=lambda x: f"{x:.1f}"))
     if score is not None:
-        print(f"mean {score}")
+        print(f"mean {measure} {score}")

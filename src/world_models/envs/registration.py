@@ -10,7 +10,12 @@ def register() -> None:
     for name in catalogue.names():
         found = catalogue.specification(name)
         wrapped = {"environment": name} if found.wraps else {}
-        gymnasium.register(id=found.id, entry_point=found.entry_point, kwargs=wrapped)
+        gymnasium.register(
+            id=found.id,
+            entry_point=found.entry_point,
+            max_episode_steps=found.cap,
+            kwargs=wrapped,
+        )
     gymnasium.register(
         id="WorldModels/Dream-v0",
         entry_point="world_models.worlds.dream_env:DreamEnv",

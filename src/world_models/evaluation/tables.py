@@ -11,10 +11,11 @@ from world_models.evaluation.trials import Played
 COLUMNS = ["policy", "seed", "return", "length", "ended"]
 
 
-def episodes(policy: str, played: Sequence[Played]) -> pd.DataFrame:
+def episodes(policy: str, played: Sequence[Played], *, returns: bool = True) -> pd.DataFrame:
     """Columns policy, seed, return, length (steps), ended (terminated or truncated), figures.
 
-    A figure is a number that the simulator gives of an episode; each has a column.
+    A figure is a number that the simulator gives of an episode; each has a column. Without
+    ``returns``, as of dreams in which M predicts no reward, that column is left out.
     """
     table = pd.DataFrame(
         {
@@ -28,15 +29,17 @@ def episodes(policy: str, played: Sequence[Played]) -> pd.DataFrame:
         }
     )
     figures = pd.DataFrame([figure for p in played for figure in p.outcomes.figures])
-    return pd.concat([table, figures], axis=1)
+    whole = pd.concat([table, figures], axis=1)
+    return whole if returns else whole.drop(columns="return")
 
 
 def figures(table: pd.DataFrame) -> dict[str, float]:
     """Mean of each figure over one policy's episodes; of a yes or no, that is its share."""
-    given = table.drop(columns=COLUMNS).dropna(axis=1, how="all")
+    given = table.drop(columns=COLUMNS, errors="ignore").dropna(axis=1, how="all")
     return {str(name): float(values.mean()) for name, values in given.items()}
 
 
 def summary(table: pd.DataFrame) -> Score:
-    """The score of one policy's episodes."""
-    return score(table["return"].to_numpy(), table["length"].to_numpy())
+    """The score of one policy's episodes; of their lengths where there are no returns."""
+    lengths = table["length"].to_numpy()
+    return score(table["return"].to_numpy() if "return" in table else lengths, lengths)

@@ -146,7 +146,7 @@ def curves(sides: Sequence[Side]) -> Figure:
 
 def _returns(side: Side, policy: str) -> pd.DataFrame | None:
     table = _csv(side, f"reports/evaluate/{EPISODES[policy]}.csv")
-    if table is None:
+    if table is None or "return" not in table:
         return None
     played = table[table["policy"] == policy]
     return played if len(played) > 1 else None

@@ -38,7 +38,7 @@ def run(
     with open_engine(context.engine) as engine:
         played = _play(parameters, agent, engine)
     table = pd.concat([tables.episodes(policy, played[policy]) for policy in ("agent", "random")])
-    dreams = tables.episodes("dream", played["dream"])
+    dreams = tables.episodes("dream", played["dream"], returns=agent.dreams_of_returns)
     with atomic.atomic_folder(outputs.reports) as folder:
         table.to_csv(folder / "episodes.csv", index=False)
         dreams.to_csv(folder / "dreams.csv", index=False)
@@ -47,7 +47,7 @@ def run(
             if name == "agent":
                 shown = [replace(one, disturbance=parameters.changed) for one in shown]
             recordings.save(folder / f"{name}.safetensors", shown)
-    metrics = _metrics(table, dreams if agent.memory.predicts else None)
+    metrics = _metrics(table, dreams if agent.dreams_of_returns else None)
     outputs.write_metrics(metrics)
 
 

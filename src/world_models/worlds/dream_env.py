@@ -4,6 +4,7 @@
 tau=1.15)``, and ``gymnasium.make_vec(…, num_envs=64, …)`` for many at once.
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from world_models.envs import catalogue
 from world_models.envs.actions import checked
+from world_models.envs.frames import SIZE
 from world_models.errors import ParameterError
 from world_models.memory.model import Memory
 from world_models.seeding import stream
@@ -68,16 +70,22 @@ class _Setting:
     def check_render_mode(self, mode: str | None) -> str | None:
         if mode not in (None, "rgb_array"):
             raise ParameterError(f"render_mode = {mode!r}: a dream is rendered as 'rgb_array'.")
-        if mode is not None and self.vision is None:
-            raise ParameterError(
-                "A dream is made of z: to see it, name V's checkpoint too, "
-                f"vae='models/{self.environment}/vae'."
-            )
         return mode
 
     def frames(self, observations: Observation) -> Frame:
-        assert self.vision is not None
-        return self.vision.decode(np.ascontiguousarray(observations[:, : self.memory.z_size]))
+        z = np.ascontiguousarray(observations[:, : self.memory.z_size])
+        return tiles(z) if self.vision is None else self.vision.decode(z)
+
+
+def tiles(z: Observation) -> Frame:
+    """Pictures of z (n, Z), uint8 (n, 64, 64, 3): a grey tile for each number, from -3 to 3."""
+    side = math.ceil(math.sqrt(z.shape[1]))
+    grid = np.zeros((len(z), side * side), np.float32)
+    grid[:, : z.shape[1]] = z
+    shade = ((grid.clip(-3, 3) / 6 + 0.5) * 255).astype(np.uint8).reshape(-1, side, side)
+    rows = np.arange(SIZE) * side // SIZE
+    picture: Frame = np.repeat(shade[:, rows][:, :, rows, None], 3, axis=3)
+    return picture
 
 
 def episode_seed(seed: int, number: int) -> int:
@@ -88,8 +96,9 @@ def episode_seed(seed: int, number: int) -> int:
 class DreamEnv(gymnasium.Env[Observation, Observation]):
     """One dream. Observations are C's features: [z, h], in Doom [z, c, h], float32 (F,).
 
-    Actions are those of the real environment. Rewards: 1 a step in Doom; M's reward head where
-    there is one. ``render`` gives V's decoding of z, uint8 (64, 64, 3), if ``vae`` is given.
+    Actions are those of the real environment. Rewards: of M's reward head; without one 1 a step,
+    which is Doom's own. ``render`` gives V's decoding of z, uint8 (64, 64, 3), if ``vae`` is given,
+    else z itself as grey tiles.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 35}  # noqa: RUF012
@@ -108,7 +117,7 @@ class DreamEnv(gymnasium.Env[Observation, Observation]):
             checkpoint: the folder ``models/<environment>/mdnrnn``.
             tau: temperature, > 0; 1 is M's own uncertainty.
             cap: steps after which a dream is truncated; None for the real environment's.
-            vae: the folder ``models/<environment>/vae``, to render.
+            vae: the folder ``models/<environment>/vae``, to see what V sees.
             render_mode: None or "rgb_array".
 
         Raises:
@@ -150,7 +159,7 @@ class DreamEnv(gymnasium.Env[Observation, Observation]):
         return self._observation[0], float(reward), bool(ended), bool(capped), {}
 
     def render(self) -> Frame | None:
-        """V's decoding of the present z, uint8 (64, 64, 3); None without a render mode."""
+        """The present z by V, or as tiles, uint8 (64, 64, 3); None without a render mode."""
         return None if self.render_mode is None else self._setting.frames(self._observation)[0]
 
 
@@ -243,7 +252,7 @@ class DreamVectorEnv(VectorEnv[Observation, Observation, NDArray[Any]]):
         return self._observations.copy(), rewards, step.terminated, step.truncated, infos
 
     def render(self) -> tuple[Frame, ...] | None:
-        """V's decodings of the present z, each uint8 (64, 64, 3); None without a render mode."""
+        """Each present z by V, or as tiles, uint8 (64, 64, 3); None without a render mode."""
         if self.render_mode is None:
             return None
         return tuple(self._setting.frames(self._observations))
