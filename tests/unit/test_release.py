@@ -1,6 +1,7 @@
 """Releases of a small agent: half the bytes, nearly the same actions, and scores to check."""
 
 import json
+import re
 import shutil
 import statistics
 from math import sqrt
@@ -146,6 +147,22 @@ def test_the_page_says_what_is_known(released):
     ):
         assert fact in page, fact
     assert "{" not in page
+
+
+def test_the_page_knows_data_that_others_collected(models, tmp_path):
+    """As a data set that was imported leaves it in the cards of what was trained on it."""
+    copy = shutil.copytree(models, tmp_path / "models")
+    said = {
+        "parameters": {"shard_episodes": 50},
+        "metrics": {"episodes": 12, "frames": 3456, "return_mean": 78.0},
+        "digest": "0" * 64,
+    }
+    path = copy / "controller" / artifact.CARD
+    card = json.loads(path.read_text())
+    path.write_text(json.dumps(card | {"lineage": {"import": said} | card["lineage"]}))
+    assert _release(copy, tmp_path) == 0
+    page = (tmp_path / "released/takecover/README.md").read_text()
+    assert re.search(r"\| import +\| episodes of a Minari data set +\| 12 episodes, 3,456", page)
 
 
 @pytest.mark.parametrize("name", ["vae/weights.safetensors", "controller/theta.safetensors"])

@@ -16,8 +16,6 @@ from world_models.storage import artifact, atomic
 from world_models.storage.episodes import assemble, encode_shard, shard_info, shard_name
 from world_models.storage.shards import Episode, ShardInfo
 
-STAGE = "import"
-"""What the card says made it."""
 SCHEMA = {
     "frames": "uint8 (T, 64, 64, 3), 0-255: what is seen when the action is taken",
     "actions": "float32 (T, A)",
@@ -56,7 +54,7 @@ def store(source: Source, out: Path, environment: str, shard_episodes: int) -> a
         out,
         kind="rollouts",
         environment=environment,
-        stage=STAGE,
+        stage=artifact.IMPORT,
         parameters={"shard_episodes": shard_episodes},
         metrics=metrics,
         details=details,
@@ -69,7 +67,7 @@ def store(source: Source, out: Path, environment: str, shard_episodes: int) -> a
 def _shards(source: Source, folder: Path, size: int) -> tuple[list[ShardInfo], int]:
     infos: list[ShardInfo] = []
     widths: set[int] = set()
-    with progress(source.count, STAGE) as bar:
+    with progress(source.count, artifact.IMPORT) as bar:
         episodes = _counted(source.episodes(), bar, widths)
         while len(infos) * size < source.count:
             name, data = shard_name(len(infos)), encode_shard(islice(episodes, size))

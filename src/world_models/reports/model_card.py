@@ -26,6 +26,7 @@ HOW = ("precision", "device", "formulation")
 """Details of a card that are no shape."""
 _EPISODES = "{m[episodes]:,} episodes, {m[frames]:,} frames, mean return {m[return_mean]:.0f}"
 STAGES = {
+    artifact.IMPORT: ("episodes of a Minari data set", _EPISODES),
     "rollouts": ("random policy `{p[behaviour]}`, at most {p[max_steps]:,} steps", _EPISODES),
     "collect": ("the agent of the round before, {p[noise]:.0%} of its steps random", _EPISODES),
     "vae": (

@@ -30,7 +30,12 @@ STAGES = {
     "controller": "evolve",
 }
 """Which stage makes each kind in the paper's pipeline; stage collect makes rollouts too."""
-ORDER = ("rollouts", "collect", "vae", "encode", "mdnrnn", "evolve", "evaluate", "assess", "report")
+IMPORT = "import"
+"""What made a data set that others collected: a command, no stage."""
+ORDER = (
+    *(IMPORT, "rollouts", "collect", "vae", "encode", "mdnrnn", "evolve"),
+    *("evaluate", "assess", "report"),
+)
 """The stages of a round. Another stage's artifact counts as one from before them."""
 
 
@@ -261,6 +266,8 @@ def _cure(folder: Path, stage: str, environment: str | None) -> str:
 
 
 def _repro(folder: Path, stage: str, environment: str | None) -> str:
+    if stage == IMPORT:
+        return f"world-models data import NAME {folder} …"
     guess = folder.absolute().parent.name
     where = environment or (guess if re.fullmatch(r"[a-z_]+", guess) else "ENVIRONMENT")
     return f"dvc repro {stage}@{where}"
