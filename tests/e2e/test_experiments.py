@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 NODES = {
     "best": ["evaluate@carracing-best"],
     "controllers": ["evaluate@untrained-vm"],
-    "robustness": ["evaluate@carracing-friction-20", "evaluate@takecover-noise-10"],
+    "robustness": ["evaluate@carracing-friction-20"],
     "rounds": ["evaluate@takecover-rounds-s1-r2", "assess@takecover-rounds-s1-r2"],
     "seeds": ["rollouts@takecover-2", "evaluate@takecover-1"],
     "temperature": ["report@tau-10"],

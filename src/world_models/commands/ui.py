@@ -21,6 +21,8 @@ def run(arguments: Namespace) -> int:
     port = free_port(arguments.port)
     address = f"http://127.0.0.1:{port}/#/experiments?{store.TRAINING}"
     print(f"MLflow: {address} (Ctrl-C ends it)", flush=True)
+    # MLflow's jobs are for language models: six processes, each of which loads MLflow.
+    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
     command = ["mlflow", "ui", "--backend-store-uri", location.uri, "--port", str(port)]
     os.execv(sys.executable, [sys.executable, "-m", *command])
 

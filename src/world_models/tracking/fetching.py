@@ -23,7 +23,7 @@ AGENT = "agent.json"
 DATA = "data"
 """The folder of a model that holds what we wrote; beside it lie MLflow's own files."""
 SCHEME = "models:/"
-"""Begins the address of a model: ``models:/carracing@champion``, ``models:/carracing/3``."""
+"""Begins the address of a model: ``models:/ENVIRONMENT@champion``, ``models:/ENVIRONMENT/3``."""
 
 
 @contextmanager
@@ -33,7 +33,7 @@ def agent(address: str) -> Iterator[dict[str, Path]]:
     The store is the one that MLflow was told of, else the project's own.
 
     Args:
-        address: such as ``models:/carracing@champion``.
+        address: such as ``models:/ENVIRONMENT@champion``.
 
     Yields:
         The folders by their kind: ``vae``, ``mdnrnn``, ``controller``.
@@ -50,7 +50,7 @@ def agent(address: str) -> Iterator[dict[str, Path]]:
         if not (data / AGENT).is_file():
             raise InputError(
                 f"{address} is no agent, but a part of one. Give an agent, such as "
-                f"{SCHEME}carracing@champion, or load the part by mlflow.pyfunc.load_model."
+                f"{SCHEME}ENVIRONMENT@champion, or load the part by mlflow.pyfunc.load_model."
             )
         with parts(data) as found:
             yield found

@@ -62,7 +62,7 @@ class Store:
 def store(tmp_path_factory, models) -> Iterator[Store]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", "")  # registering sets it
-        yield Store(tmp_path_factory.mktemp("store"), models)
+        yield Store(tmp_path_factory.mktemp("registry"), models)
         mlflow.set_tracking_uri(None)
 
 
