@@ -147,16 +147,6 @@ def _check_controller(name: str, pipeline: Pipeline) -> None:
         raise ParameterError(f"{name}: {error}") from None
 
 
-def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every ``(dotted key, value)`` of a nested mapping."""
-    for key, value in values.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            yield from leaves(value, f"{name}.")
-        else:
-            yield name, value
-
-
 def apply_profile(name: str, params: Path, profiles: Path) -> list[str]:
     """Merge ``configs/<name>.yaml`` into ``params.yaml``; comments and order stay as they are.
 

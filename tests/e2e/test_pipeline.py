@@ -10,7 +10,8 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 import dag
-from world_models.experiment import Pipeline, leaves
+from world_models.experiment import Pipeline
+from world_models.origin.sides import leaves
 from world_models.schema import read_yaml
 from world_models.stages import dependencies
 

@@ -18,9 +18,9 @@ from rich.table import Table
 from rich.text import Text
 
 from world_models.errors import UserError
-from world_models.experiment import leaves
 from world_models.origin import git
 from world_models.origin.lock import parse_yaml
+from world_models.origin.sides import leaves
 from world_models.storage.scratch import find_root
 
 WORKSPACE = "workspace"

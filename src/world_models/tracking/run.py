@@ -14,12 +14,13 @@ from typing import Any, NamedTuple
 
 from world_models.errors import Interrupted
 from world_models.origin.lock import within
+from world_models.origin.sides import leaves
 from world_models.schema import Overlay
 from world_models.storage.artifact import Card, lineage
 from world_models.storage.scratch import FOLDER, Scratch, find_root
 from world_models.tracking import processes, store
 from world_models.tracking.journal import Journal
-from world_models.tracking.tracker import Tracker, grouped, leaves, warn, warned
+from world_models.tracking.tracker import Tracker, clean, grouped, warn, warned
 
 SWITCH = "WORLD_MODELS_TRACKING"
 """Environment variable: ``off`` records nothing."""
@@ -220,7 +221,7 @@ def _append_lineage(
     """The parameters of the stage and of all stages upstream, and the metrics of the latter."""
     found = lineage(cards, stage)
     values = {name: made["parameters"] for name, made in found.items()} | {stage: parameters}
-    texts = {key: str(value) for key, value in leaves(values)}
+    texts = {clean(key): str(value) for key, value in leaves(values)}
     journal.append({"do": "parameters", "values": texts})
     upstream = [grouped(name, made["metrics"]) for name, made in found.items()]
     journal.append({"do": "upstream", "values": {k: v for one in upstream for k, v in one.items()}})

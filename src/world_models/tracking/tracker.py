@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from world_models.errors import UserError
+from world_models.origin.sides import leaves
 from world_models.storage.artifact import CARD, Card, file_digest
 from world_models.storage.scratch import find_root
 from world_models.tracking.journal import Journal
@@ -150,15 +151,6 @@ def warn(text: str) -> None:
     print(f"tracking: {text}", file=sys.stderr, flush=True)  # noqa: T201
 
 
-def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The values of nested mappings by their dotted names."""
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from leaves(value, f"{prefix}{key}.")
-        else:
-            yield clean(f"{prefix}{key}"), value
-
-
 def clean(key: str) -> str:
     """A name that MLflow takes."""
     return re.sub(r"[^\w\-. /:]", "_", key, flags=re.ASCII)
@@ -174,5 +166,5 @@ def grouped(stage: str, metrics: Mapping[str, Any]) -> dict[str, float]:
 
 def numbers(values: Mapping[str, Any]) -> dict[str, float]:
     """The numbers among nested values, by their dotted names; no NaN."""
-    found = {k: v for k, v in leaves(values) if isinstance(v, int | float)}
+    found = {clean(k): v for k, v in leaves(values) if isinstance(v, int | float)}
     return {key: float(value) for key, value in found.items() if not math.isnan(value)}
