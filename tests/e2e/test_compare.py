@@ -11,7 +11,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
 def test_a_run_and_a_changed_score_are_compared_by_seed(pipeline):
     client = MlflowClient(f"sqlite:///{pipeline.folder / 'mlflow.db'}")
     ids = [e.experiment_id for e in client.search_experiments()]
-    (run,) = client.search_runs(ids, "tags.`dvc.stage` = 'evaluate@carracing'", max_results=1)
+    found = "tags.`dvc.stage` = 'evaluate@carracing' and tags.variant = 'workspace'"
+    (run,) = client.search_runs(ids, found, max_results=1)
     table = pipeline.folder / "reports/carracing/evaluate/episodes.csv"
     whole = table.read_text()
     rows = whole.splitlines()
