@@ -3,9 +3,7 @@
 from pathlib import Path
 
 from world_models.agent import PARTS, Agent
-
-SCHEME = "models:/"
-"""Begins the address of a model in MLflow's store."""
+from world_models.tracking.store import SCHEME
 
 
 def load(agent: str | Path) -> Agent:

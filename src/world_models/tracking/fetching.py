@@ -17,13 +17,12 @@ from mlflow.exceptions import MlflowException
 from world_models.errors import InputError
 from world_models.storage.artifact import CARD, file_digest
 from world_models.tracking import moved, store
+from world_models.tracking.store import SCHEME
 
 AGENT = "agent.json"
 """The file of an agent's model that names its parts."""
 DATA = "data"
 """The folder of a model that holds what we wrote; beside it lie MLflow's own files."""
-SCHEME = "models:/"
-"""Begins the address of a model: ``models:/ENVIRONMENT@champion``, ``models:/ENVIRONMENT/3``."""
 
 
 @contextmanager

@@ -8,6 +8,8 @@ from pathlib import Path
 from world_models.errors import UserError
 from world_models.storage.scratch import find_root
 
+SCHEME = "models:/"
+"""Begins the address of a model: ``models:/ENVIRONMENT@champion``, ``models:/ENVIRONMENT/3``."""
 TRAINING = "workflowType=machine_learning"
 """In the address of a page of MLflow's: it shows models and runs, not traces of language models."""
 _SERVERS = ("http", "https", "databricks", "databricks-uc")

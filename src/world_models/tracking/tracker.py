@@ -122,9 +122,10 @@ class Tracker:
                 self._append(do="metrics", values=grouped(self._stage, found), step=0)
                 self.log_artifact(metrics)
         if reports.is_dir():
-            self.log_artifact(reports, "reports")
-            with warned("tables are not recorded"):
-                self._append(do="tables", path=self._keep(reports))
+            with warned(f"{reports} is not recorded"):
+                kept = self._keep(reports)
+                self._append(do="artifact", path=kept, folder="reports")
+                self._append(do="tables", path=kept)
 
     def log_slides(self, folder: Path) -> None:
         """Record pictures by step, ``folder/<slider>/<step>.png``, as they are now."""
