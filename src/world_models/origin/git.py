@@ -1,6 +1,7 @@
 """What git knows of the working folder's repository."""
 
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -14,6 +15,15 @@ def ask(*arguments: str, **environment: str) -> str | None:
     """What a git command prints; None if it fails, or there is no git or no repository."""
     printed = _run(arguments, environment)
     return None if printed is None else printed.decode("utf-8", "replace").strip()
+
+
+def address() -> str | None:
+    """The repository's address (its remote ``origin``), without a password or token; None if none.
+
+    Runs and models record it, and others read these.
+    """
+    found = ask("config", "--get", "remote.origin.url")
+    return None if found is None else re.sub(r"^(https?://)[^/@]*@", r"\1", found)
 
 
 def changed(paths: Sequence[str]) -> bool:

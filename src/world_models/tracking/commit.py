@@ -46,7 +46,7 @@ def describe_code(
     code = git.changed(CODE)
     own = _committed_slice(environment, stage, params, overlay) != dict(parameters)
     upstream = _upstream(inputs, commit)
-    address = git.ask("config", "--get", "remote.origin.url")
+    address = git.address()
     branch = git.ask("rev-parse", "--abbrev-ref", "HEAD")
     return {
         "mlflow.source.git.commit": commit,

@@ -129,3 +129,10 @@ def test_what_made_the_inputs_is_dirt_too(repository: Path, episodes, code, expe
 def test_an_input_that_no_stage_made_is_dirt(repository: Path):
     tags = commit.describe_code("carracing", "vae", SLICE, inputs=["elsewhere/vae"])
     assert tags["dirty.upstream"] == "elsewhere/vae: no stage in dvc.lock made it"
+
+
+def test_a_token_in_the_repository_s_address_is_recorded_nowhere(repository: Path):
+    remote = ["git", "remote", "add", "origin", "https://me:token@example.com/a/b.git"]
+    subprocess.run(remote, check=True)
+    tags = commit.describe_code("takecover", "vae", SLICE, "params.yaml", "", ())
+    assert tags["mlflow.source.git.repoURL"] == "https://example.com/a/b.git"
