@@ -55,7 +55,7 @@ bench: setup  ## speed, measured side by side against what people use today
 docs: setup  ## the documentation as a site: build/site/index.html
 	NO_MKDOCS_2_WARNING=1 python -m mkdocs build --strict --quiet
 
-tour: setup  ## what the tutorial says, done and checked, in a temporary clone
+tour: setup  ## what the tutorial says, done and checked, in a temporary clone; takes pictures of MLflow
 	python tools/tour.py
 
 ui: setup  ## compare runs in the MLflow UI

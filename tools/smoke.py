@@ -12,7 +12,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -56,22 +57,35 @@ def smoke(folder: Path, experiments: Sequence[str] = ()) -> None:
         run([python, "-m", "dvc", "repro", "--quiet", f"experiments/{name}/dvc.yaml"], folder)
 
 
-def main() -> None:
-    """Parse arguments, run, and say how long it took."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--folder", type=Path, help="where the clone goes (default: temporary)")
-    parser.add_argument("--keep", action="store_true", help="leave the clone there afterwards")
-    known = sorted(path.parent.name for path in ROOT.glob("experiments/*/smoke.yaml"))
-    parser.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help=", ".join(known))
-    arguments = parser.parse_args()
-    folder = arguments.folder or Path(tempfile.mkdtemp(prefix="world-models-smoke-"))
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser with the options of `place`."""
+    made = argparse.ArgumentParser(description=description)
+    made.add_argument("--folder", type=Path, help="where the clone goes (default: temporary)")
+    made.add_argument("--keep", action="store_true", help="leave it there afterwards")
+    return made
+
+
+@contextmanager
+def place(arguments: argparse.Namespace, name: str) -> Iterator[Path]:
+    """A folder to work in, removed afterwards unless it is to be kept; says how long that took."""
+    folder = arguments.folder or Path(tempfile.mkdtemp(prefix=f"world-models-{name}-"))
     start = time.monotonic()
     try:
-        smoke(folder, arguments.experiments)
+        yield folder
     finally:
         if not arguments.keep:
             shutil.rmtree(folder, ignore_errors=True)
-    print(f"smoke: fourteen stages in {time.monotonic() - start:.0f} s")
+    print(f"{name}: done in {time.monotonic() - start:.0f} s")
+
+
+def main() -> None:
+    """Parse arguments, and run."""
+    options = parser(__doc__)
+    known = sorted(path.parent.name for path in ROOT.glob("experiments/*/smoke.yaml"))
+    options.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help=", ".join(known))
+    arguments = options.parse_args()
+    with place(arguments, "smoke") as folder:
+        smoke(folder, arguments.experiments)
 
 
 if __name__ == "__main__":

@@ -1,20 +1,23 @@
 """Do what the tutorial says, in a temporary clone, and check what each step prints.
 
-`--keep` leaves the clone there, `--folder` says where it goes.
+Runs are recorded by a tracking server, and a bucket lies on a server that speaks S3; both run on
+this machine meanwhile. At the end Chromium, if it is installed, takes the documentation's pictures
+of MLflow's pages. `--keep` leaves the clone there, `--folder` says where it goes.
 """
 
-import argparse
 import os
 import re
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlflow.tracking import MlflowClient
+
+import screenshots
+import servers
 import smoke
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -78,25 +81,54 @@ def shell(**variables: str) -> dict[str, str]:
     return {**kept, **who, "PATH": path, "PYTHONPATH": "src", "COLUMNS": "160", **variables}
 
 
-def main() -> None:
-    """Parse arguments, follow the tutorial, and say how long each step took."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--folder", type=Path, help="an empty place (default: temporary)")
-    parser.add_argument("--keep", action="store_true", help="leave it there afterwards")
-    arguments = parser.parse_args()
-    place = arguments.folder or Path(tempfile.mkdtemp(prefix="world-models-tour-"))
-    begin = time.monotonic()
-    try:
-        smoke.clone(place / "world-models")
+def check_records(clone: Path, client: MlflowClient) -> None:
+    """All of the tutorial's runs stand on the server, and its agents have champions.
+
+    Raises:
+        AssertionError: they do not.
+    """
+    deadline = time.monotonic() + 120
+    while any((clone / ".scratch/tracking").glob("*.jsonl")):  # what is not recorded yet
+        assert time.monotonic() < deadline, "some runs are not recorded"
+        time.sleep(1)
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    runs = client.search_runs(experiments, "tags.kind = 'pipeline'")
+    assert [run.data.tags["variant"] for run in runs] == ["hotter", "workspace", "workspace"], runs
+    for run in runs:
+        assert run.info.status == "FINISHED", run
+        client.get_model_version_by_alias(run.data.tags["environment"], "champion")
+    print(f"  {len(runs)} pipelines recorded, with a champion each", flush=True)
+
+
+def tour(place: Path) -> None:
+    """Follow the tutorial in an empty folder, and say how long each step took.
+
+    Raises:
+        AssertionError: a step does not do what the tutorial says.
+    """
+    clone, recorded = place / "world-models", place / "tracking"
+    recorded.mkdir(parents=True)
+    smoke.clone(clone)
+    with servers.s3() as bucket, servers.mlflow(recorded, servers.free_port()) as tracking:
+        variables = shell(MLFLOW_TRACKING_URI=tracking, **bucket)
         for step in steps(TUTORIAL.read_text(encoding="utf-8")):
             start = time.monotonic()
             print(step.code.rstrip(), flush=True)
-            follow(step, place / "world-models", shell())
+            follow(step, clone, variables)
             print(f"  … {time.monotonic() - start:.0f} s", flush=True)
-    finally:
-        if not arguments.keep:
-            shutil.rmtree(place, ignore_errors=True)
-    print(f"tour: done in {time.monotonic() - begin:.0f} s")
+        check_records(clone, MlflowClient(tracking))
+        program = screenshots.browser()
+        if program is None:
+            print("no Chromium is installed here: no pictures")
+        else:
+            screenshots.take(program, tracking, ROOT / "docs/images")
+
+
+def main() -> None:
+    """Parse arguments, follow the tutorial, and clear up."""
+    arguments = smoke.parser(__doc__).parse_args()
+    with smoke.place(arguments, "tour") as folder:
+        tour(folder)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,12 @@
 """Sharing by a remote: a colleague has only the URL of the project and fetches what they need.
 
-That a fresh clone with the remote runs nothing is a step of the tutorial.
+That a fresh clone with the remote runs nothing, and a bucket of S3, are steps of the tutorial.
 """
 
 import hashlib
 import json
 import shutil
-import socket
 import subprocess
-import sys
-import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -120,46 +114,6 @@ def test_a_version_with_more_episodes_uploads_only_new_shards(shared, tmp_path):
     colleague.dvc(*(f"get {shared.url} {ROLLOUTS} --rev {tag} -o {tag}" for tag in ("v1", "v2")))
     episodes = [json.loads((tmp_path / tag / "card.json").read_text()) for tag in ("v1", "v2")]
     assert [card["metrics"]["episodes"] for card in episodes] == [8, 12]
-
-
-@pytest.fixture
-def bucket() -> Iterator[str]:
-    """The endpoint of a server that speaks S3, with an empty bucket ``world-models``."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as server:
-        try:
-            create(f"http://127.0.0.1:{port}/world-models")
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            server.terminate()
-
-
-def create(bucket: str) -> None:
-    """Make a bucket as soon as its server answers."""
-    request = urllib.request.Request(bucket, method="PUT")
-    for _ in range(300):
-        with suppress(OSError), urllib.request.urlopen(request, timeout=10):
-            return
-        time.sleep(0.2)
-    pytest.fail(f"{bucket} cannot be made")
-
-
-def test_s3(shared, bucket, tmp_path):
-    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION")
-    keys = dict.fromkeys(names, "us-east-1")
-    owner = shared.clone(tmp_path / "owner")
-    shutil.copytree(shared.owner.folder / ".dvc/cache", owner.folder / ".dvc/cache")
-    remote = (
-        "remote add --default storage s3://world-models/carracing --force",
-        f"remote modify storage endpointurl {bucket}",
-    )
-    owner.dvc(*remote, f"push {CONTROLLER}", **keys)
-    colleague = shared.clone(tmp_path / "colleague")
-    colleague.dvc(*remote, f"pull {CONTROLLER}", **keys)
-    assert same(colleague.folder / CONTROLLER, shared.owner.folder / CONTROLLER)
 
 
 def contents(folder: Path) -> dict[str, int]:

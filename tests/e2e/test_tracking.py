@@ -4,12 +4,11 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import pytest
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
+import servers
 from world_models.tracking.costs import core_hours
 
 STAGE = """
@@ -192,6 +192,7 @@ def test_a_run_holds_what_the_stage_said_and_what_lies_upstream(store: Store):
     ]
     row = store.row(run)
     assert row.data.params.items() >= (expected | upstream).items()
+    assert next(iter(row.data.metrics)) == "agent/mean", "what MLflow compares first"
     assert (row.data.metrics["loss/kl"], row.data.metrics["rollouts/frames"]) == (2.5, 40)
     assert row.data.metrics["cost/stage0"] == run.data.metrics["cost/core-hours"]
     tags = run.data.tags
@@ -307,39 +308,10 @@ def test_a_pipeline_is_one_row_until_a_stage_of_it_is_repeated(store: Store):
     assert "upstream.rollouts" not in upstream  # nothing here has made that data set
 
 
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-    return port
-
-
-def _serve(folder: Path, port: int, *options: str, **variables: str) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
-    command += options
-    stores = ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
-    stores += ["--artifacts-destination", str(folder / "served")]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    # Without MLflow's jobs, for language models: six processes, each of which loads MLflow.
-    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"} | variables
-    server = subprocess.Popen(
-        [*command, *stores], cwd=folder, env=environment, start_new_session=True, **quiet
-    )
-
-    def answers() -> bool:
-        with suppress(OSError):
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return True
-        return False
-
-    _wait(answers)
-    return server
-
-
 @pytest.mark.slow
 def test_a_server_with_passwords_that_is_away_and_restarted_loses_nothing(tmp_path: Path):
     """One stage ends before the server is there, one works meanwhile, one has no right to write."""
-    port = _free_port()
+    port = servers.free_port()
     (tmp_path / "dvc.lock").write_text(LOCK)
     secret = "a-long-password"
     server_needs = {"MLFLOW_AUTH_ADMIN_PASSWORD": secret, "MLFLOW_FLASK_SERVER_SECRET_KEY": "key"}
@@ -350,12 +322,8 @@ def test_a_server_with_passwords_that_is_away_and_restarted_loses_nothing(tmp_pa
         "MLFLOW_TRACKING_PASSWORD": secret,
     }
 
-    def serve() -> "subprocess.Popen[bytes]":
-        return _serve(tmp_path, port, "--app-name", "basic-auth", **server_needs)
-
-    def stop(server: "subprocess.Popen[bytes]") -> None:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait()
+    def serve() -> AbstractContextManager[str]:
+        return servers.mlflow(tmp_path, port, "--app-name", "basic-auth", **server_needs)
 
     early = _start(tmp_path, "early", "ends", **variables)
     early.communicate()
@@ -364,8 +332,8 @@ def test_a_server_with_passwords_that_is_away_and_restarted_loses_nothing(tmp_pa
     assert working.stdout is not None
     assert working.stdout.readline() == "ready\n"
     assert len(_journals(tmp_path)) == 2
-    server, store = serve(), Store(tmp_path, {})
-    try:
+    store = Store(tmp_path, {})
+    with serve():
         _wait(lambda: "working" in store.runs())
         wrong = variables | {"MLFLOW_TRACKING_PASSWORD": "wrong"}
         refused = _start(tmp_path, "refused", "ends", said=subprocess.PIPE, **wrong)
@@ -373,14 +341,11 @@ def test_a_server_with_passwords_that_is_away_and_restarted_loses_nothing(tmp_pa
         assert refused.returncode == 0
         assert "401" in said
         assert "Give MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD" in said
-        stop(server)
-        server = serve()
+    with serve():
         working.communicate("go on\n")
         later = _start(tmp_path, "later", "ends", **variables)
         later.communicate()
         _wait(lambda: not _journals(tmp_path))
-    finally:
-        stop(server)
     for name in ("early", "working", "refused", "later"):
         run = store.run(name)
         assert run.info.status == "FINISHED"

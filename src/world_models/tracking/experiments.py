@@ -7,7 +7,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from world_models.tracking.journal import now
-from world_models.tracking.pipelines import NOTE
+from world_models.tracking.pipelines import NOTE, SCORE
 from world_models.tracking.store import TRAINING, database_path
 
 KIND = "custom_model_development"
@@ -15,7 +15,7 @@ KIND = "custom_model_development"
 VIEW = "pipelines"
 """Key of a saved view of MLflow's UI: the table of pipelines with their scores."""
 COLUMNS = (
-    "metrics.`agent/mean`",
+    f"metrics.`{SCORE}`",
     "metrics.`agent/se`",
     "metrics.`agent/n`",
     "tags.`variant`",

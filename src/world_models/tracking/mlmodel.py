@@ -126,12 +126,11 @@ def requirements(code: Mapping[str, str]) -> list[str]:
 
 
 def _for_pip(address: str) -> str:
-    """An address of a repository as pip takes it, without a password."""
-    plain = re.sub(r"^(\w+://)[^/@]*@", r"\1", address)
-    short = re.fullmatch(r"(?P<at>[\w.-]+@[\w.-]+):(?P<path>[^/].*)", plain)
+    """An address of a repository as pip takes it."""
+    short = re.fullmatch(r"(?P<at>[\w.-]+@[\w.-]+):(?P<path>[^/].*)", address)
     if short:
         return f"git+ssh://{short['at']}/{short['path']}"
-    return f"git+{plain}" if "://" in plain else f"git+file://{Path(plain).absolute()}"
+    return f"git+{address}" if "://" in address else f"git+file://{Path(address).absolute()}"
 
 
 def _model(model_id: str, run_id: str, signature: Signature) -> dict[str, Any]:

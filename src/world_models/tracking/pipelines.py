@@ -6,6 +6,7 @@ interrupted pipeline goes on in its row. The row has the parameters of all stage
 did not run because DVC had their outputs, and at the end the score.
 """
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,8 @@ PIPELINE = "pipeline"
 """Value of the tag ``kind`` of a row."""
 STAGE = "stage."
 """Begins the tag that holds the run of a stage that has finished."""
+SCORE = "agent/mean"
+"""Figure of a row that matters most."""
 NOTE = "mlflow.note.content"
 """Tag of the description."""
 PARAMETERS_AT_ONCE = 100
@@ -78,7 +81,10 @@ class Pipeline:
         tags |= {"mlflow.source.name": opening["source"], "mlflow.source.type": "LOCAL"}
         given = {name: value for name, value in tags.items() if value}
         name = f"{opening['label']} {began}"
-        return client.create_run(experiment, opening["time"], given, name)
+        run = client.create_run(experiment, opening["time"], given, name)
+        # A comparison in MLflow opens on the metric that a run had first: the score, not known yet.
+        client.log_metric(run.info.run_id, SCORE, math.nan, opening["time"], step=0)
+        return run
 
     def take(self, tags: Mapping[str, str]) -> None:
         """Pass on what the latest stage knows of its code."""
