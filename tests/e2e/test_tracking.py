@@ -411,3 +411,4 @@ def test_an_experiment_in_a_copy_is_recorded_in_the_repository(tmp_path: Path):
     tags = run.data.tags
     assert (tags["dvc.experiment"], tags["dvc.stage"], tags["variant"]) == ("tried", "vae", "tried")
     assert (tags["dirty.code"], tags["dirty.parameters"]) == ("false", "true")
+    assert store.row(run).data.tags["differs"] == "vae.n=5"

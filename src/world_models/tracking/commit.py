@@ -1,6 +1,7 @@
 """What a run's commit gives again, and what it does not: parameters, code, stages upstream."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ from ruamel.yaml.error import YAMLError
 from world_models.errors import ParameterError
 from world_models.origin import changes, git
 from world_models.origin.lock import Lock
+from world_models.origin.sides import leaves
 from world_models.schema import Overlay
+from world_models.tracking.tracker import clean
 
 CODE = ("src", "pyproject.toml")
 """What counts as code. ``dvc.lock`` does not: DVC rewrites it while the pipeline runs."""
@@ -57,6 +60,35 @@ def describe_code(
         "dirty.parameters": str(own).lower(),
         "dirty.upstream": "; ".join(upstream) or "false",
     }
+
+
+def differs(environment: str, taken: Mapping[str, str], params: str = "params.yaml") -> str:
+    """Which parameters of a pipeline are not the commit's, such as ``evolve.tau=1.3``.
+
+    Args:
+        environment: key of the parameters.
+        taken: all that a stage and those upstream took, as ``<stage>.<key>``. What the file does
+            not have, such as a stage of an experiment, is left out.
+        params: their file, from the working folder.
+
+    Returns:
+        Names and values; ``nothing`` if all are the commit's.
+    """
+    try:
+        there = dict(leaves(_committed(params)[environment]))
+    except (YAMLError, KeyError, TypeError, AttributeError):
+        return "unknown"
+    known = {clean(key): value for key, value in there.items()}
+    other = [k for k in taken if k in known and not _same(taken[k], known[k])]
+    return ", ".join(f"{key}={taken[key]}" for key in other) or "nothing"
+
+
+def _same(taken: str, there: Any) -> bool:
+    """Whether a value as text is this one; 1 in the file is 1.0 where a float is asked for."""
+    if isinstance(there, int | float) and not isinstance(there, bool):
+        with suppress(ValueError):
+            return float(taken) == there
+    return taken == str(there)
 
 
 def _upstream(inputs: Sequence[str], commit: str) -> list[str]:

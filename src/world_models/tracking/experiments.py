@@ -19,6 +19,7 @@ COLUMNS = (
     "metrics.`agent/se`",
     "metrics.`agent/n`",
     "tags.`variant`",
+    "tags.`differs`",
     "tags.`experiment`",
     "tags.`cell`",
     "attributes.`Version`",

@@ -88,7 +88,8 @@ class Pipeline:
 
     def take(self, tags: Mapping[str, str]) -> None:
         """Pass on what the latest stage knows of its code."""
-        kept = {k: v for k, v in tags.items() if k.startswith(("mlflow.source.git", "dirty"))}
+        code = ("mlflow.source.git", "dirty", "differs")
+        kept = {k: v for k, v in tags.items() if k.startswith(code)}
         if kept:
             self._tags(kept)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from world_models.storage.scratch import FOLDER, find_root
 from world_models.tracking import commit
-from world_models.tracking.journal import Journal, Message
+from world_models.tracking.journal import Journal, Message, Reader
 
 SPARED = ("pandas", "pyarrow", "scipy")
 """MLflow runs without them (its skinny edition); loading them would cost a quarter of the start.
@@ -48,9 +48,13 @@ def main() -> None:
 def _describe_code(journal: Journal, opening: Message) -> None:
     own, offset = opening["own"], opening.get("offset", 0)
     committed = own | {"seed": own["seed"] - offset} if offset else own
-    place = (opening["tags"]["environment"], opening["tags"]["stage"])
+    environment, stage = opening["tags"]["environment"], opening["tags"]["stage"]
     files = opening.get("params", "params.yaml"), opening.get("overlay", "")
-    tags = commit.describe_code(*place, committed, *files, opening.get("inputs", ()))
+    tags = commit.describe_code(environment, stage, committed, *files, opening.get("inputs", ()))
+    reader = Reader(journal)
+    with reader.file:
+        said = [line["values"] for line in reader.read() if line["do"] == "parameters"]
+    tags |= {"differs": commit.differs(environment, said[0] if said else {}, files[0])}
     journal.append({"do": "tags", "values": tags})
 
 

@@ -48,6 +48,20 @@ def test_changed_parameters_are_dirt(repository: Path):
     assert _describe(SLICE | {"rate": 1e-3}) == ("true", "false", "true")
 
 
+@pytest.mark.parametrize(
+    ("taken", "said"),
+    [
+        ({"vae.rate": "0.0003", "vae.sizes": "[1, 2]", "evolve.k": "1"}, "nothing"),
+        ({"vae.rate": "0.1", "vae.sizes": "[1]"}, "vae.rate=0.1, vae.sizes=[1]"),
+        ({"evolve.k": "1.0", "collect.noise": "0.5"}, "nothing"),
+        ({"evolve.k": "None"}, "evolve.k=None"),
+    ],
+)
+def test_parameters_that_are_not_the_commits_are_named(repository: Path, taken, said):
+    assert commit.differs("carracing", taken) == said
+    assert commit.differs("mars", taken) == "unknown"
+
+
 def test_an_overlay_that_is_committed_is_no_dirt(repository: Path):
     (repository / "more.yaml").write_text("cell:\n  vae:\n    rate: 0.1\n")
     identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
