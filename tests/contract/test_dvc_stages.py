@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -94,6 +95,22 @@ def test_parameters_of_experiments_are_valid_and_tracked(pipeline):
         assert tracked - root == own | {versions}, stage.addressing
 
 
+def _before(experiment: Path) -> Iterator[str]:
+    """What its cells go on from has metrics too, which frames and steps so far are summed of."""
+    chain = costs.chain(ROOT / experiment)
+    waiting = list(read_yaml(ROOT / experiment / costs.CELLS)["cells"]) if chain else []
+    while waiting:
+        models = chain[waiting.pop()]
+        if models is None:
+            continue
+        other = costs.owner(models)
+        if other is None:
+            yield from (f"metrics/{models.name}/{stage}.json" for stage in ("rollouts", "evolve"))
+        else:
+            yield from (f"experiments/{other}/{name}" for name in ("metrics", costs.CELLS))
+            waiting.append(models.name)
+
+
 TABLES = [p for p in PIPELINES if "scores" in read_yaml(ROOT / p)["stages"]]
 
 
@@ -103,6 +120,6 @@ def test_a_table_depends_on_all_that_it_is_made_of(pipeline):
     made_of = {costs.FILE, costs.CELLS, cells.PUBLISHED, "params.yaml"}
     expected = {str(folder / name) for name in made_of if (ROOT / folder / name).exists()}
     code = (f"src/world_models/reports/{name}.py" for name in ("cells", "costs"))
-    expected |= {str(folder / "metrics"), *code}
+    expected |= {str(folder / "metrics"), *code, *_before(folder)}
     assert set(read_yaml(ROOT / pipeline)["stages"]["scores"]["deps"]) == expected
     assert (ROOT / folder / costs.FILE).exists()  # DVC refuses a dependency that is missing

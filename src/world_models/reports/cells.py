@@ -4,7 +4,7 @@ A cell is the pipeline, or some of its stages, with other settings, such as a te
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,8 @@ FIGURES = {
     "laps finished": ("evaluate", "agent", "lap_finished", ".0%"),
     "accidents": ("evaluate", "agent", "accident", ".0%"),
     "new frames": ("data", "frames", ",.0f"),
+    "frames so far": ("frames_so_far", ",.0f"),
+    "C's steps so far": ("steps_so_far", ",.0f"),
     "core-hours": ("core_hours", ".1f"),
     "core-hours so far": ("core_hours_so_far", ".1f"),
     "V: squared error": ("assess", "reconstruction", ".1f"),
@@ -67,18 +69,48 @@ def load(experiment: Path) -> Cells:
     order = list(read_yaml(parameters)) if parameters.exists() else []
     known = {name: place for place, name in enumerate(order)}
     folders.sort(key=lambda f: (known.get(f.name, len(known)), f.name))
-    spent = costs.read(experiment)
-    return {folder.name: _cell(folder) | spent.get(folder.name, {}) for folder in folders}
+    spent, before = costs.read(experiment), costs.chain(experiment)
+    return {
+        folder.name: _cell(folder)
+        | spent.get(folder.name, {})
+        | (_so_far(folder, experiment, before) if folder.name in before else {})
+        for folder in folders
+    }
 
 
 def _cell(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for stage in STAGES:
-        with readable(folder / f"{stage}.json", f"{stage}@{folder.name}"):
-            found[stage] = read(folder / f"{stage}.json")
+    found = _stages(folder, STAGES)
     with readable(folder / "evaluate.json", f"evaluate@{folder.name}"):
         _score(found["evaluate"]["agent"])
     return found | {"data": found["collect"] or found["rollouts"]}
+
+
+def _stages(folder: Path, names: Iterable[str]) -> dict[str, Any]:
+    """The metrics of these stages of a cell; empty where it has none."""
+    found: dict[str, Any] = {}
+    for stage in names:
+        with readable(folder / f"{stage}.json", f"{stage}@{folder.name}"):
+            found[stage] = read(folder / f"{stage}.json")
+    return found
+
+
+def _so_far(folder: Path, experiment: Path, before: Mapping[str, Path | None]) -> dict[str, float]:
+    """Frames of data and steps of C's evolution, with those of all cells before; what is known.
+
+    Args:
+        folder: metrics of a cell, or of the pipeline at the root.
+        experiment: its folder is ``experiments/<name>`` under the root.
+        before: what each cell goes on from, of :func:`costs.chain`.
+    """
+    found = _stages(folder, ("collect", "rollouts", "evolve"))
+    data = found["collect"] or found["rollouts"]
+    own = {"frames_so_far": data.get("frames"), "steps_so_far": found["evolve"].get("steps")}
+    models = before.get(folder.name)
+    if models is None:
+        return {key: value for key, value in own.items() if value is not None}
+    parts = ("metrics" if part == "models" else part for part in models.parts)
+    earlier = _so_far(experiment.parents[1].joinpath(*parts), experiment, before)
+    return {key: value + (own[key] or 0) for key, value in earlier.items()}
 
 
 def published(experiment: Path) -> Mapping[str, Any]:

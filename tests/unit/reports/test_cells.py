@@ -111,6 +111,32 @@ def test_core_hours_of_cells_that_follow_each_other_add_up(tmp_path):
         load(best)
 
 
+def test_frames_and_steps_of_cells_that_follow_each_other_add_up(tmp_path):
+    """One arm collects, the other trains on with what there is."""
+    root, rounds = tmp_path / "metrics/carracing", tmp_path / "experiments/rounds"
+    root.mkdir(parents=True)
+    (root / "rollouts.json").write_text('{"frames": 66000}')
+    cells = ["r2: {before: models/carracing}", "r3: {before: experiments/rounds/models/r2}"]
+    cells += ["t2: {before: models/carracing}"]
+    for cell in ("r2", "r3", "t2"):
+        store(rounds, cell, "evaluate", {"agent": AGENT})
+        store(rounds, cell, "evolve", {"steps": 1000})
+    for cell in ("r2", "r3"):
+        store(rounds, cell, "collect", {"frames": 500})
+    (rounds / "cells.yaml").write_text(f"cells: {{{', '.join(cells)}}}")
+    shown = {row["cell"]: row for row in rows(table(load(rounds), {}))}
+    assert {cell: row["frames so far"] for cell, row in shown.items()} == {
+        "r2": "66,500",
+        "r3": "67,000",
+        "t2": "66,000",
+    }
+    assert "C's steps so far" not in shown["r2"], "those of the first round are unknown"
+    (root / "evolve.json").write_text('{"steps": 9000}')
+    shown = {row["cell"]: row for row in rows(table(load(rounds), {}))}
+    steps = {cell: row["C's steps so far"] for cell, row in shown.items()}
+    assert steps == {"r2": "10,000", "r3": "11,000", "t2": "10,000"}
+
+
 def test_without_metrics_there_is_no_table(tmp_path):
     with pytest.raises(UserError, match="run it first"):
         load(tmp_path)
