@@ -81,6 +81,11 @@ def main(argv: list[str] | None = None) -> None:
         words = arguments.command.rstrip("_").replace(".", " ")
         print(f"world-models {words}: {error}", file=sys.stderr)
         sys.exit(2)
+    except OSError as error:  # a folder that is none, a full disk, a name that is too long
+        if error.filename is None:
+            raise
+        print(f"world-models: {error.filename}: {error.strerror}", file=sys.stderr)
+        sys.exit(2)
     except (KeyboardInterrupt, Interrupted):
         print("interrupted", file=sys.stderr)
         sys.exit(130)

@@ -52,7 +52,8 @@ class Acting:
             Actions, float32 (n, A), within the environment's action space.
 
         Raises:
-            InputError: another number of frames than in the last call, and not all begin.
+            InputError: no frames, or another number of them than in the last call, and not all
+                begin.
         """
         rows = len(model_input)
         known = None if self._state is None else len(self._state.begins)
@@ -93,9 +94,11 @@ class Expecting:
             ``next_z``, float32 (n, Z), the mean of the mixture; ``h``, float32 (n, H).
 
         Raises:
-            InputError: as for :meth:`Acting.predict`.
+            InputError: as for :meth:`Acting.predict`, or z and actions are not as many.
         """
         z, action = (np.ascontiguousarray(model_input[k], np.float32) for k in ("z", "action"))
+        if len(z) != len(action):
+            raise InputError(f"'z' has {len(z)} rows, 'action' {len(action)}: give one for each.")
         first = _first(params, len(z), self._rows)
         state = self._state if len(z) == self._rows else None
         self._rows, self._state = len(z), state or self._memory.start(len(z))
@@ -130,6 +133,8 @@ def _first(params: Given, rows: int, known: int | None) -> NDArray[np.bool_]:
         raise InputError(
             f"{FIRST!r} has {len(said)} values for {rows} rows: give one for each, or one for all."
         )
+    if not rows:
+        raise InputError("There are no rows: give at least one.")
     first = np.broadcast_to(said if len(said) else np.False_, rows).copy()
     if known is None:
         first[:] = True

@@ -29,6 +29,18 @@ def test_a_score_leads_back_to_the_first_episode(pipeline):
     assert trace(pipeline, run)["path"] == SCORE  # the same from MLflow's side
 
 
+def test_a_folder_that_is_not_whole_is_named(pipeline):
+    theta = pipeline.folder / "models/takecover/controller/theta.safetensors"
+    kept = theta.rename(pipeline.folder / "models/theta")  # DVC may have linked it: never write
+    try:
+        found = {node["stage"]: node["problems"] for node in nodes(trace(pipeline, SCORE))}
+    finally:
+        kept.rename(theta)
+    (problem,) = found.pop("evolve@takecover")
+    assert "is not whole" in problem
+    assert not any(found.values())
+
+
 def test_what_no_longer_matches_is_named(pipeline):
     params = pipeline.folder / "params.yaml"
     before = params.read_text()

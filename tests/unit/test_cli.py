@@ -150,6 +150,21 @@ def test_doctor_finds_this_machine_well_or_says_what_is_missing():
     assert done.returncode == (0 if all(f["well"] for f in findings.values()) else 1)
 
 
+@pytest.mark.parametrize("out", [".", "nowhere/x.html"])
+def test_compare_refuses_a_page_that_cannot_be_written_before_it_works(
+    out, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    assert _run("compare", "HEAD", "--out", out) == 2
+    assert "give a file in a folder that exists" in capsys.readouterr().err
+
+
+def test_a_name_that_is_too_long_is_one_line(models, tmp_path, capsys):
+    assert _run("data", "card", str(tmp_path / ("a" * 300))) == 2
+    assert "Traceback" not in (said := capsys.readouterr().err)
+    assert "aaaa" in said
+
+
 def test_doctor_names_what_is_wrong_in_the_project(tmp_path, monkeypatch):
     from world_models.commands import health
 

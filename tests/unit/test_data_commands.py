@@ -115,6 +115,18 @@ def test_diff_names_what_was_added_and_what_a_push_sends(first, second, capsys):
     assert "0 added, 1 (seeds 8) removed, 0 changed, 3 the same" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("missing", ["shard-00000.h5", "index.parquet"])
+def test_diff_says_that_a_file_is_missing_or_damaged(first, tmp_path, capsys, missing):
+    other = shutil.copytree(first, tmp_path / "other")
+    (other / missing).unlink()
+    assert run("diff", first, other) == 2
+    assert f"other lacks {missing}" in capsys.readouterr().err
+    (other / missing).write_bytes(b"")
+    if missing == "index.parquet":
+        assert run("diff", first, other) == 2
+        assert "index.parquet is damaged" in capsys.readouterr().err
+
+
 def test_diff_looks_into_episodes_whose_shards_differ(first, tmp_path, capsys):
     """Other shards, other order, and one reward that differs."""
     rewards = EPISODES[0].rewards + np.float32(1)

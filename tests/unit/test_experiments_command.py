@@ -46,6 +46,38 @@ def project(tmp_path, monkeypatch):
     return head
 
 
+@pytest.mark.parametrize("below", ["", "inner"])
+def test_a_project_below_another_repository_has_its_own_files(tmp_path, monkeypatch, capsys, below):
+    """git names files from the repository's top, where another project may lie."""
+    _git_project(tmp_path, monkeypatch, below)
+    assert _run() == 0
+    assert "757 ± 40" in capsys.readouterr().out
+
+
+def _git_project(folder: Path, monkeypatch, below: str) -> None:
+    monkeypatch.chdir(folder)
+    _git("init", "--quiet", "-b", "main")
+    _version(1.15, 111)
+    inner = folder / below
+    (inner / ".dvc").mkdir(parents=True)
+    monkeypatch.chdir(inner)
+    _version(1.15, 757)
+    _git("add", "-A")
+    _git("commit", "--quiet", "-m", "first")
+
+
+def test_without_a_repository_it_says_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert _run() == 2
+    assert "is in no git repository" in capsys.readouterr().err
+
+
+def test_damaged_scores_are_one_line(project, capsys):
+    Path("metrics/takecover/evaluate.json").write_text('{"agent":')
+    assert _run() == 2
+    assert "evaluate.json holds no scores" in capsys.readouterr().err
+
+
 def _run(*words: str) -> int:
     with pytest.raises(SystemExit) as ended:
         cli.main(["experiments", *words])

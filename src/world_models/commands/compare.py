@@ -1,6 +1,7 @@
 """``world-models compare``: pipelines side by side, in the terminal and as one page."""
 
 import os
+import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +30,10 @@ def run(arguments: Namespace) -> int:
     runs = Runs()
     chosen = [arguments.environment] if arguments.environment else catalogue.names()
     out = here / arguments.out
+    if out.is_dir() or not out.parent.is_dir():
+        raise InputError(f"--out {out}: give a file in a folder that exists.")
+    if runs.fault and not any(RUN_ID.fullmatch(name) for name in names):
+        print(f"world-models compare: without MLflow: {runs.fault}", file=sys.stderr)
     done = False
     for environment in chosen:
         found = [_side(root, name, environment, runs) for name in names]

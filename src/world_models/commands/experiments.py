@@ -5,6 +5,7 @@ parameters are files of that commit. So git answers in a second, without a look 
 """
 
 import json
+import os
 import re
 from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ from world_models.errors import UserError
 from world_models.origin import git
 from world_models.origin.lock import parse_yaml
 from world_models.origin.sides import leaves
+from world_models.reports.metrics import readable
 from world_models.storage.scratch import find_root
 
 WORKSPACE = "workspace"
@@ -51,7 +53,10 @@ class Row:
 
 def run(arguments: Namespace) -> int:
     """Print the workspace, HEAD with its experiments, and the revisions that were named."""
-    root = find_root()
+    root = find_root().resolve()
+    os.chdir(root)  # git names files from there
+    if git.ask("rev-parse", "--git-dir") is None:
+        raise UserError(f"{root} is in no git repository: DVC keeps experiments in one.")
     rows = [_row(root, WORKSPACE, None), *_commits(root, arguments.revisions)]
     rows += _experiments(root, everywhere=arguments.all)
     if arguments.json:
@@ -87,13 +92,15 @@ def _experiments(root: Path, *, everywhere: bool) -> Iterator[Row]:
 def _row(root: Path, name: str, commit: str | None) -> Row:
     def text(path: str) -> str | None:
         if commit is not None:
-            return git.ask("show", f"{commit}:{path}")
+            return git.show(commit, path)
         return (root / path).read_text("utf-8") if (root / path).exists() else None
 
     parameters = parse_yaml(text("params.yaml") or "{}")
     scores = {}
     for environment in parameters:
-        found = json.loads(text(f"metrics/{environment}/evaluate.json") or "{}")
+        path = f"metrics/{environment}/evaluate.json"
+        with readable(Path(path), f"evaluate@{environment}"):
+            found = json.loads(text(path) or "{}")
         scores[environment] = {policy: found[policy] for policy in POLICIES if policy in found}
     created = git.ask("show", "--no-patch", "--format=%cI", commit) if commit else None
     return Row(name, commit, created, scores, dict(leaves(parameters)))

@@ -32,18 +32,16 @@ print(f"{name}: {remote.path}")
 """
 STORE = """
 import sys
-from mlflow.tracking import MlflowClient
 from world_models.errors import UserError
-from world_models.tracking import store
+from world_models.tracking import reading, store
 try:
-    location = store.locate()
+    client = reading.client()
 except UserError as error:
     sys.exit(str(error))
-path = store.database_path(location.uri)
-if path is not None and not path.exists():
-    sys.exit(print(f"none yet: the first stage makes {path}"))
-found = MlflowClient(location.uri).search_experiments()
-print(f"{location.uri}: {len(found)} experiments")
+where = store.public(store.locate().uri)
+if client is None:
+    sys.exit(print(f"none yet: the first stage makes {where}"))
+print(f"{where}: {len(client.search_experiments())} experiments")
 """
 
 

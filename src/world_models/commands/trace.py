@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -44,6 +45,8 @@ def run(arguments: Namespace) -> int:
     root = find_root().resolve()
     here, runs = Path.cwd(), Runs()
     os.chdir(root)  # paths in lock files are from there
+    if runs.fault and not RUN_ID.fullmatch(arguments.what):
+        print(f"world-models trace: without MLflow's runs: {runs.fault}", file=sys.stderr)
     if RUN_ID.fullmatch(arguments.what) and not (here / arguments.what).exists():
         item = _of_run(runs.get(arguments.what), runs, root)
     else:
@@ -62,13 +65,20 @@ def _of_path(path: str, runs: Runs, root: Path) -> Item:
 
 
 def _of_run(run: Run, runs: Runs, root: Path) -> Item:
-    """By DVC's lock files if they still hold what it made, else by MLflow's runs."""
-    made = run.data.tags.get("output")
-    stage = run.data.tags.get("dvc.stage", "")
-    entries = [e for e in Lock.read(root).entries if made and e.name == stage]
+    """By DVC's lock files if they still hold what it and all before it made, else by MLflow's runs.
+
+    Two runs may have made the same bytes from different inputs, so the inputs count too.
+    """
+    chain = [above for above in runs.chain(run) if "output" in above.data.tags]
+    made = {above.data.tags["output"]: above for above in chain}
+    output, stage = run.data.tags.get("output"), run.data.tags.get("dvc.stage", "")
+    entries = [e for e in Lock.read(root).entries if output and e.name == stage]
     for path in (out for entry in entries for out in entry.outs):
-        if tree.output(root / path) == made:
-            return _of_path(path, runs, root)
+        if tree.output(root / path) == output:
+            node = tree.build(root, path)
+            outputs = {n.output for n in _nodes(node) if n.output}
+            if made.keys() <= outputs:
+                return _item(node, runs.makers(outputs) | made, {})
     inputs = [_of_run(above, runs, root) for above in runs.upstream(run).values()]
     said = facts(run)
     target = f"dvc repro {stage}" if stage else "the stage"

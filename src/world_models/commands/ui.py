@@ -16,7 +16,8 @@ def run(arguments: Namespace) -> int:
     """Become MLflow's server, on the first port that is free."""
     location = store.locate()
     if store.database_path(location.uri) is None:
-        raise UserError(f"The runs are recorded in {location.uri}: open its own page.")
+        where = store.public(location.uri)
+        raise UserError(f"The runs are recorded in {where}: open its own page.")
     moved.follow(location)
     port = free_port(arguments.port)
     address = f"http://127.0.0.1:{port}/#/experiments?{store.TRAINING}"

@@ -25,11 +25,16 @@ def of_folder(files: Iterable[tuple[str, str]]) -> str:
 
 
 def of_disk(path: Path) -> str | None:
-    """The digest of a small file, or of a folder of small files; None if it is not there."""
+    """The digest of a file or folder; None if it is not there."""
     if path.is_file():
-        return of_bytes(path.read_bytes())
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, _md5).hexdigest()
     if not path.is_dir():
         return None
     files = sorted(file for file in path.rglob("*") if file.is_file())
     kept = [file for file in files if not any(name in str(file) for name in IGNORED)]
-    return of_folder((f.relative_to(path).as_posix(), of_bytes(f.read_bytes())) for f in kept)
+    return of_folder((f.relative_to(path).as_posix(), str(of_disk(f))) for f in kept)
+
+
+def _md5() -> "hashlib._Hash":
+    return hashlib.md5(usedforsecurity=False)

@@ -69,8 +69,9 @@ def build(root: Path, path: str) -> Node:
     if found is None:
         known = ", ".join(sorted(out for entry in lock.entries for out in entry.outs)[:6])
         raise InputError(
-            f"No stage in dvc.lock made {path}. Name what a stage makes ({known}, …), or the id "
-            "of an MLflow run."
+            f"No stage in dvc.lock made {path}. "
+            + (f"Name what a stage makes ({known}, …)" if known else "There are none: dvc repro")
+            + ", or the id of an MLflow run."
         )
     return _Builder(root, lock).node(*found)
 
@@ -91,9 +92,9 @@ class _Builder:
         return self._made[out]
 
     def _of_output(self, entry: Entry, out: str) -> Iterator[str]:
-        path = self._root / out
-        if path.is_file() and digests.of_disk(path) != entry.outs[out]:
-            yield "has been changed since"
+        digest = digests.of_disk(self._root / out)
+        if digest not in (None, entry.outs[out]):
+            yield f"what lies here has been changed since, or is not whole: md5 {digest[:8]}"
         yield from (
             f"other parameters now: {change}" for change in changes.of_parameters(entry, self._text)
         )

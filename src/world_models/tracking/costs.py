@@ -6,7 +6,7 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from world_models.errors import UserError
-from world_models.tracking import store
+from world_models.tracking import reading, store
 from world_models.tracking.run import COST
 
 PAGE = 1000
@@ -24,10 +24,9 @@ def core_hours(experiments: Collection[str]) -> dict[tuple[str, str], float]:
     Raises:
         UserError: no run has a cost.
     """
-    location = store.locate()
-    client = MlflowClient(location.uri)
+    client = reading.client()
     found: dict[tuple[str, str], float] = {}
-    for run in _finished(client):  # a newer run takes an older one's place
+    for run in _finished(client) if client else []:  # a newer run takes an older one's place
         tags = run.data.tags
         of = tags.get("experiment", "")
         if (
@@ -36,7 +35,7 @@ def core_hours(experiments: Collection[str]) -> dict[tuple[str, str], float]:
             cell = tags.get("cell", "") if of else tags.get("environment", "")
             found[cell, tags.get("stage", "")] = run.data.metrics[COST]
     if not found:
-        raise UserError(f"{location.uri} holds no finished run with {COST}.")
+        raise UserError(f"{store.public(store.locate().uri)} holds no finished run with {COST}.")
     return dict(sorted(found.items()))
 
 

@@ -12,15 +12,16 @@ from pathlib import Path
 
 import mlflow
 from mlflow.artifacts import download_artifacts
-from mlflow.exceptions import MlflowException
 
 from world_models.errors import InputError
-from world_models.storage.artifact import CARD, file_digest
-from world_models.tracking import moved, store
+from world_models.storage.artifact import open_artifact
+from world_models.tracking import moved, reading, store
 from world_models.tracking.store import SCHEME
 
 AGENT = "agent.json"
 """The file of an agent's model that names its parts."""
+KINDS = ("vae", "mdnrnn", "controller")
+"""The parts of an agent."""
 DATA = "data"
 """The folder of a model that holds what we wrote; beside it lie MLflow's own files."""
 
@@ -38,8 +39,10 @@ def agent(address: str) -> Iterator[dict[str, Path]]:
         The folders by their kind: ``vae``, ``mdnrnn``, ``controller``.
 
     Raises:
-        InputError: the store has no such model, it is no agent, or a part of it is gone.
+        InputError: the store has no such model or cannot be read, it is no agent, or a part of it
+            is gone or damaged.
     """
+    reading.be_impatient()
     if not mlflow.is_tracking_uri_set():  # type: ignore[no-untyped-call]
         location = store.locate()
         moved.follow(location)
@@ -65,24 +68,54 @@ def parts(data: Path) -> Iterator[dict[str, Path]]:
     Raises:
         InputError: one cannot be fetched, or is not the one that the agent was made of.
     """
-    named = json.loads((data / AGENT).read_text(encoding="utf-8"))["parts"]
+    environment, named = _named(data / AGENT)
     with tempfile.TemporaryDirectory(prefix="world-models-") as folder:
         found = {}
         for kind, part in named.items():
             model = SCHEME + part["model"]
             found[kind] = _download(model, Path(folder) / kind) / DATA
-            if file_digest(found[kind] / CARD) != part["card"]:
-                raise InputError(f"The agent's {kind} is no longer what it was made of ({model}).")
+            _check(found[kind], kind, environment, part["card"], model)
         yield found
+
+
+def _named(path: Path) -> tuple[str, dict[str, dict[str, str]]]:
+    """An agent's environment and, by kind, the parts that it is made of."""
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+        parts = {
+            kind: {k: str(said["parts"][kind][k]) for k in ("model", "card")} for kind in KINDS
+        }
+        return str(said["environment"]), parts
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"The agent's {path.name} is missing or damaged ({type(error).__name__}: {error}). "
+            "Load another version of it; `world-models ui` shows them."
+        ) from error
+
+
+def _check(folder: Path, kind: str, environment: str, digest: str, model: str) -> None:
+    try:
+        card = open_artifact(folder, kind, environment)
+        whole = card.digest() == digest
+    except InputError:
+        whole = False
+    if not whole:
+        raise InputError(
+            f"The agent's {kind} ({model}) is no longer what it was made of: its files were "
+            "changed or removed, or are another environment's. Bring them back from a copy of the "
+            "store, or make the agent anew: dvc repro."
+        )
 
 
 def _download(address: str, folder: Path) -> Path:
     folder.mkdir()
     try:
         download_artifacts(artifact_uri=address, dst_path=str(folder))
-    except (MlflowException, OSError) as error:
+    except reading.FAULTS as error:
+        uri = mlflow.get_tracking_uri()
+        where, why = store.public(uri), str(error).replace(uri, store.public(uri))
         raise InputError(
-            f"{address} cannot be fetched from {mlflow.get_tracking_uri()}: {error}. Check the "
+            f"{address} cannot be fetched from {where}: {why}. Check the "
             "name and MLFLOW_TRACKING_URI; `world-models ui` shows which models there are."
         ) from error
     return folder

@@ -59,7 +59,8 @@ class Journal:
 
     def _write(self, message: Message, flags: int) -> None:
         line = json.dumps(message | {"time": now()}, default=str).encode() + b"\n"
-        file = os.open(self.path, os.O_WRONLY | flags, 0o644)
+        # For the owner alone: the address of the store may hold a password.
+        file = os.open(self.path, os.O_WRONLY | flags, 0o600)
         try:
             os.write(file, line)
         finally:

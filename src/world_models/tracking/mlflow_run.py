@@ -234,9 +234,3 @@ def open_or_continue(opening: Mapping[str, Any]) -> Run:
     run = Run(client, run_id, pipeline, opening)
     run.tags({"process": tags["process"]})
     return run
-
-
-def reason(error: Exception) -> str:
-    """An error's first line, with its type."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"[:300]

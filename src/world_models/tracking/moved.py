@@ -10,6 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from world_models.errors import InputError
 from world_models.tracking.store import Location, database_path
 
 ADDRESSES = {
@@ -29,12 +30,25 @@ def follow(location: Location) -> int:
 
     Returns:
         How many experiments have moved.
+
+    Raises:
+        InputError: the database is damaged.
     """
     path = database_path(location.uri)
     if path is None or location.artifacts is None or not path.exists():
         return 0
+    try:
+        return _follow(path, location.artifacts)
+    except sqlite3.Error as error:
+        raise InputError(
+            f"{path} is no database of MLflow, or is damaged ({error}). Bring back a copy, or move "
+            "it away: the next stage makes a new one."
+        ) from error
+
+
+def _follow(path: Path, artifacts: str) -> int:
     with FileLock(path.with_name(f"{path.name}.lock")), closing(sqlite3.connect(path)) as database:
-        moved = _moved(database, location.artifacts)
+        moved = _moved(database, artifacts)
         known = {row[0] for row in database.execute("SELECT name FROM sqlite_master")}
         with database:
             for old, new in moved:

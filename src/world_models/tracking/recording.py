@@ -11,7 +11,9 @@ from pathlib import Path
 from world_models.tracking import processes
 from world_models.tracking.experiments import open_store
 from world_models.tracking.journal import Journal, Message, Reader, now
-from world_models.tracking.mlflow_run import Run, open_or_continue, reason
+from world_models.tracking.mlflow_run import Run, open_or_continue
+from world_models.tracking.reading import cure, reason
+from world_models.tracking.store import public
 
 LOOK_EVERY = 0.2
 """Seconds between two looks at the journal."""
@@ -120,29 +122,20 @@ class Recording:
         return None
 
     def _warn_unreachable(self, error: UnreachableError) -> None:
-        uri = self._opening["uri"]
+        uri = public(self._opening["uri"])
+        why = str(error).replace(self._opening["uri"], uri)
         if self._end:
             self._say(
-                f"not all is recorded in {uri} ({error}); it is kept in {self._reader.file.name}. "
-                f"{_cure(str(error), uri)} The next stage records it, or: "
+                f"not all is recorded in {uri} ({why}); it is kept in {self._reader.file.name}. "
+                f"{cure(why, uri)} The next stage records it, or: "
                 "python -m world_models.tracking.recorder"
             )
         elif "store" not in self._warned:
             self._warned.add("store")
             self._say(
-                f"cannot record in {uri}: {error}. The stage goes on; recording is tried again. "
-                f"{_cure(str(error), uri)}"
+                f"cannot record in {uri}: {why}. The stage goes on; recording is tried again. "
+                f"{cure(why, uri)}"
             )
-
-
-def _cure(why: str, uri: str) -> str:
-    if "error code 401" in why or "error code 403" in why:
-        return "Give MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD of a user who may write."
-    if "out-of-date database schema" in why:
-        return f"Copy the database, then: mlflow db upgrade {uri}."
-    if "was deleted" in why:  # the message names its cure
-        return ""
-    return "Check MLFLOW_TRACKING_URI."
 
 
 def record(journal: Journal, opening: Message, say: Say, *, wait: bool) -> bool:

@@ -11,11 +11,12 @@ from typing import Any
 
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.tracking import MlflowClient
 
 from world_models.errors import InputError
 from world_models.origin.sides import Side
-from world_models.tracking import store
+from world_models.tracking import reading, store
 from world_models.tracking.pipelines import KIND, PARENT, PIPELINE, STAGE
 from world_models.tracking.run import COST
 
@@ -25,14 +26,21 @@ UPSTREAM = "upstream."
 
 
 class Runs:
-    """What the project's tracking store knows; without a store nothing."""
+    """What the project's tracking store knows; without a store nothing.
+
+    Attributes:
+        fault: why the store cannot be read; None if it can, or if there is none yet.
+    """
 
     def __init__(self) -> None:
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-        location = store.locate()
-        path = store.database_path(location.uri)
-        self._client = MlflowClient(location.uri) if path is None or path.exists() else None
-        self._where = location.uri
+        self._where = store.public(store.locate().uri)
+        self._client: MlflowClient | None = None
+        self.fault: InputError | None = None
+        try:
+            self._client = reading.client()
+        except InputError as error:
+            self.fault = error
 
     def makers(self, outputs: Iterable[str]) -> dict[str, Run]:
         """The newest run that made each, by the digest in its tag ``output``."""
@@ -51,12 +59,9 @@ class Runs:
         """A stage's run; of a pipeline's row that of its last stage.
 
         Raises:
-            InputError: there is none of this id.
+            InputError: there is none of this id, or the store cannot be read.
         """
-        try:
-            run = self._client.get_run(run_id) if self._client else None
-        except MlflowException:
-            run = None
+        run = self._run(run_id)
         if run is None:
             raise InputError(
                 f"{self._where} holds no run {run_id}. Its page in MLflow shows its id."
@@ -72,18 +77,32 @@ class Runs:
         return self.get(last)
 
     def has(self, run_id: str) -> bool:
-        """Whether there is a run of this id."""
-        try:
-            return self._client is not None and bool(self._client.get_run(run_id))
-        except MlflowException:
-            return False
+        """Whether there is a run of this id.
+
+        Raises:
+            InputError: the store cannot be read.
+        """
+        return self._run(run_id) is not None
+
+    def _run(self, run_id: str) -> Run | None:
+        if self.fault is not None:
+            raise self.fault
+        if self._client is None:
+            return None
+        with reading.answering(self._where):
+            try:
+                return self._client.get_run(run_id)
+            except MlflowException as error:
+                if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+                    raise
+                return None
 
     def side(self, run_id: str, environment: str) -> Side | None:
         """A run with all that led to it, to be compared; None if it is of another environment."""
         last = self.get(run_id)
         if last.data.tags.get("environment") != environment:
             return None
-        runs = self._beside(last) | {run.data.tags["stage"]: run for run in self._chain(last)}
+        runs = self._beside(last) | {run.data.tags["stage"]: run for run in self.chain(last)}
         said = facts(last)
         about = f"MLflow run {last.info.run_id} of commit {said['commit'][:12]}"
         label = said["name"].removeprefix(f"{last.data.tags['stage']} ")
@@ -106,10 +125,10 @@ class Runs:
             self._client.log_artifact(run.info.run_id, str(page), "comparisons")
         return len(runs)
 
-    def _chain(self, run: Run) -> Iterator[Run]:
+    def chain(self, run: Run) -> Iterator[Run]:
         """What led to a run, itself last: of two that made the same kind, the nearer one."""
         for above in self.upstream(run).values():
-            yield from self._chain(above)
+            yield from self.chain(above)
         yield run
 
     def _beside(self, run: Run) -> dict[str, Run]:

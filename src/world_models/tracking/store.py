@@ -46,9 +46,9 @@ def locate() -> Location:
     scheme = re.split(r"[+:]", uri)[0]
     if scheme not in _DATABASES + _SERVERS:
         raise UserError(
-            f"MLFLOW_TRACKING_URI = {uri!r} is no store that MLflow can record in. Give a database "
-            f"({', '.join(_DATABASES)}: sqlite:////absolute/path/mlflow.db) or a server (http, "
-            "https, databricks), or unset the variable to record in mlflow.db under the "
+            f"MLFLOW_TRACKING_URI = {public(uri)!r} is no store that MLflow can record in. Give a "
+            f"database ({', '.join(_DATABASES)}: sqlite:////absolute/path/mlflow.db) or a server "
+            "(http, https, databricks), or unset the variable to record in mlflow.db under the "
             "repository's root."
         )
     path = database_path(uri)
@@ -61,6 +61,11 @@ def locate() -> Location:
             "or unset the variable to record in mlflow.db under the repository's root."
         )
     return Location(uri, (path.parent / "mlartifacts").as_uri())
+
+
+def public(uri: str) -> str:
+    """An address without the name and the password in it, to be printed."""
+    return re.sub(r"^([\w+.-]+://)[^/@]*@", r"\1", uri)
 
 
 def database_path(uri: str) -> Path | None:

@@ -165,19 +165,66 @@ def test_parts_are_models_too(store, address, models):
     np.testing.assert_array_equal(controller.predict(features), agent.policy(features))
 
 
-def test_a_part_that_is_another_one_is_refused(store, address, tmp_path):
+@pytest.fixture
+def data(store, address, tmp_path) -> Path:
+    """What an agent's model holds, to be damaged."""
     agent, _ = store.agents[0]
-    data = tmp_path / "data"
-    place = store.client.get_logged_model(agent.model_id).artifact_location
-    shutil.copytree(Path(place.removeprefix("file://")) / "data", data)
+    shutil.copytree(place(store, agent.model_id) / "data", tmp_path / "data")
+    return tmp_path / "data"
+
+
+def place(store, model_id: str) -> Path:
+    location = store.client.get_logged_model(model_id).artifact_location
+    return Path(location.removeprefix("file://"))
+
+
+def refused(data: Path, why: str) -> None:
+    with pytest.raises(InputError, match=why), fetching.parts(data):
+        pytest.fail("it must not open")
+
+
+def test_a_part_that_is_another_one_is_refused(store, data):
     other = store.client.search_logged_models([store.experiment], "name = 'mdnrnn'")[0].model_id
     text = (data / "agent.json").read_text()
     (data / "agent.json").write_text(text.replace(store.vae, other))
-    with (
-        pytest.raises(InputError, match="vae is no longer what it was made of"),
-        fetching.parts(data),
-    ):
-        pytest.fail("it must not open")
+    refused(data, "vae .* is no longer what it was made of")
+
+
+def test_parts_of_another_environment_are_refused(data):
+    text = (data / "agent.json").read_text()
+    (data / "agent.json").write_text(text.replace("takecover", "carracing"))
+    refused(data, "is no longer what it was made of: .* another environment's")
+
+
+@pytest.mark.parametrize("text", ["{}", "", '{"environment": "takecover", "parts": {}}', None])
+def test_an_agent_without_its_parts_is_refused(data, text):
+    if text is None:
+        (data / "agent.json").unlink()
+    else:
+        (data / "agent.json").write_text(text)
+    refused(data, r"agent\.json is missing or damaged")
+
+
+@pytest.mark.parametrize("name", ["card.json", "weights.safetensors"])
+def test_a_part_without_a_file_is_refused(store, data, name):
+    file = place(store, store.vae) / "data" / name
+    content = file.read_bytes()
+    try:
+        file.write_bytes(content[:-4])
+        refused(data, "vae .* is no longer what it was made of")
+        file.unlink()
+        refused(data, "vae .* is no longer what it was made of")
+    finally:
+        file.write_bytes(content)
+
+
+def test_rows_that_do_not_belong_together_are_refused(store, address):
+    ids = {m.name: m.model_id for m in store.client.search_logged_models([store.experiment])}
+    memory = mlflow.pyfunc.load_model(f"models:/{ids['mdnrnn']}")
+    with pytest.raises(InputError, match="'z' has 2 rows, 'action' 1"):
+        memory.predict({"z": np.zeros((2, 4), np.float32), "action": np.zeros((1, 1), np.float32)})
+    with pytest.raises(InputError, match="no rows"):
+        mlflow.pyfunc.load_model(address).predict(frames(0))
 
 
 def test_the_example_is_a_stored_frame_and_the_code_is_named_by_its_commit(models, tmp_path):

@@ -54,7 +54,14 @@ def open_version(name: str) -> Iterator[Version]:
     """
     folder, _, revision = name.rpartition("@")
     if Path(name).is_dir() or not folder:
-        yield Version(name, Path(name), cards.read(Path(name)), _Here(Path(name)))
+        card = cards.read(Path(name))
+        missing = [file for file in card.files if not (Path(name) / file).is_file()]
+        if missing:
+            raise InputError(
+                f"{name} lacks {', '.join(missing)}, which its card lists. Bring it back with "
+                "`dvc checkout` or `dvc pull`."
+            )
+        yield Version(name, Path(name), card, _Here(Path(name)))
         return
     with tempfile.TemporaryDirectory(prefix="world-models-") as draft:
         place = _Revision(folder, revision, Path(draft))
@@ -70,8 +77,7 @@ class _Here:
         pass
 
     def size(self, name: str) -> int:
-        path = self.folder / name
-        return path.stat().st_size if path.exists() else 0
+        return (self.folder / name).stat().st_size
 
 
 class _Revision:

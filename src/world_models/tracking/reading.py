@@ -1,0 +1,86 @@
+"""The project's store, opened to be read: it answers in seconds, or a sentence says why not."""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+from sqlalchemy.exc import SQLAlchemyError
+
+from world_models.errors import InputError
+from world_models.tracking import moved, store
+
+IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
+"""MLflow's own values are for programs: a server that is away is asked for four minutes."""
+FAULTS = (MlflowException, SQLAlchemyError, sqlite3.Error, ImportError, OSError)
+"""What MLflow raises where a store is away, refuses, is damaged, or needs a driver."""
+
+
+def client() -> MlflowClient | None:
+    """A client of the store; None if nothing has been recorded yet.
+
+    A store that lies in a project folder which has moved is corrected first.
+
+    Raises:
+        InputError: the store does not answer, refuses, or is damaged.
+    """
+    location = store.locate()
+    path = store.database_path(location.uri)
+    if path is not None and not path.exists():
+        return None
+    be_impatient()
+    moved.follow(location)
+    with answering(location.uri):
+        opened = MlflowClient(location.uri)
+        opened.search_experiments(max_results=1)
+    return opened
+
+
+def be_impatient() -> None:
+    """Let MLflow's requests fail in seconds, unless the user has said otherwise."""
+    for name, value in IMPATIENT.items():
+        os.environ.setdefault(name, value)
+
+
+@contextmanager
+def answering(uri: str) -> Iterator[None]:
+    """Turn what MLflow raises in the block into one sentence.
+
+    Raises:
+        InputError: the store does not answer, refuses, or is damaged.
+    """
+    try:
+        yield
+    except FAULTS as error:
+        why = reason(error)
+        where = store.public(uri)
+        said = why.replace(uri, where)
+        raise InputError(f"{where} cannot be read: {said}. {cure(why, where)}") from error
+
+
+def reason(error: Exception) -> str:
+    """An error's first line, with its type."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"[:300]
+
+
+def cure(why: str, uri: str) -> str:
+    """What helps against a fault of a store.
+
+    Args:
+        why: of :func:`reason`.
+        uri: of the store, without a password.
+    """
+    if "error code 401" in why or "error code 403" in why:
+        return "Give MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD of a user who may."
+    if "out-of-date database schema" in why:
+        return f"Copy the database, then: mlflow db upgrade {uri}."
+    if "not a database" in why or "malformed" in why:
+        return "The file is damaged: bring back a copy, or move it away, and a new one is made."
+    if "ModuleNotFoundError" in why or "ImportError" in why:
+        return "Install that package: it is the driver of this kind of database."
+    if "was deleted" in why:  # the message names its cure
+        return ""
+    return "Check MLFLOW_TRACKING_URI, and whether the server runs."

@@ -1,0 +1,98 @@
+"""A store that cannot be read is one sentence, soon, and without the password."""
+
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+
+from world_models import cli
+from world_models.errors import InputError
+from world_models.tracking import moved, reading, store
+from world_models.tracking.runs import Runs
+
+RUN = "0" * 32
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch) -> Path:
+    """A project of which one output has been made."""
+    for name in ("DVC_ROOT", "MLFLOW_TRACKING_URI", *reading.IMPATIENT):
+        monkeypatch.setenv(name, "")  # so that what the tests set is taken back
+        monkeypatch.delenv(name)
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / "made").write_text("x")
+    (tmp_path / "dvc.lock").write_text(
+        "stages:\n  make:\n    cmd: x\n    outs:\n    - path: made\n"
+        "      md5: 9dd4e461268c8034f5c8564e155c67a6\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def ended(*words: str) -> int:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(list(words))
+    return int(stopped.value.code or 0)
+
+
+def test_nothing_recorded_yet_is_no_fault(project):
+    assert reading.client() is None
+    runs = Runs()
+    assert (runs.fault, runs.makers(["a"]), runs.has(RUN)) == (None, {}, False)
+    with pytest.raises(InputError, match=f"holds no run {RUN}"):
+        runs.get(RUN)
+
+
+def test_a_server_that_is_away_is_told_within_seconds_and_without_the_password(
+    project, monkeypatch, capsys
+):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://someone:secret@127.0.0.1:9")
+    start = time.monotonic()
+    assert ended("trace", "made") == 0  # DVC knows enough
+    assert time.monotonic() - start < 60
+    out, said = capsys.readouterr()
+    assert "9dd4e461" in out
+    assert "without MLflow's runs: http://127.0.0.1:9 cannot be read" in said
+    assert ended("trace", RUN) == 2
+    said += capsys.readouterr().err
+    assert "holds no run" not in said
+    assert "secret" not in said
+
+
+@pytest.mark.parametrize("content", [b"no database" * 1000, b"SQLite format 3\0" + b"\1" * 8000])
+def test_a_damaged_database_is_told(project, content, capsys):
+    (project / "mlflow.db").write_bytes(content)
+    with pytest.raises(InputError, match=r"mlflow\.db"):
+        reading.client()
+    assert ended("trace", "made") == 0
+    assert "without MLflow's runs" in capsys.readouterr().err
+    assert ended("ui") == 2
+    assert "is no database of MLflow, or is damaged" in capsys.readouterr().err
+
+
+def test_a_database_that_needs_a_driver_says_which(project, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql+nosuchdriver://u:secret@127.0.0.1:9/db")
+    with pytest.raises(InputError, match=r"postgresql\+nosuchdriver://127") as told:
+        reading.client()
+    assert "secret" not in str(told.value)
+
+
+def test_a_database_of_something_else_moves_nothing(project):
+    sqlite3.connect(project / "mlflow.db").close()
+    (project / "mlflow.db").write_bytes(b"")
+    with pytest.raises(InputError, match="no database of MLflow"):
+        moved.follow(store.locate())
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("http://u:p@host:5000", "http://host:5000"),
+        ("postgresql+psycopg2://u:p@h/db", "postgresql+psycopg2://h/db"),
+        ("sqlite:////a/mlflow.db", "sqlite:////a/mlflow.db"),
+        ("databricks", "databricks"),
+    ],
+)
+def test_an_address_is_shown_without_a_password(uri, shown):
+    assert store.public(uri) == shown
