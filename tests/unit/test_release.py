@@ -20,6 +20,7 @@ from world_models.evaluation import published, tasks
 from world_models.evaluation.published import Deviation
 from world_models.evaluation.statistics import Score
 from world_models.evaluation.trials import Trial
+from world_models.origin import digests
 from world_models.seeding import FRESH, SPLITS, episode_seeds
 from world_models.storage import artifact, tensors
 from world_models.vision.network import PAPER_CHANNELS, parts
@@ -327,6 +328,27 @@ def test_scores_of_other_parameters_are_refused(models, tmp_path, capsys, scores
     assert _release(models, tmp_path, scores) == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "released/takecover").exists()
+
+
+def test_scores_of_other_models_are_refused(models, project, capsys):
+    """DVC's lock file knows what a score is of; what it does not know is taken on trust."""
+    own = shutil.copytree(models, project / "models/takecover")
+    (project / "evaluate.json").write_text(json.dumps(SCORES))
+    md5 = {p: digests.of_disk(own / p) for p in PARTS}
+    deps = [{"path": f"models/takecover/{part}", "md5": digest} for part, digest in md5.items()]
+    score = {"path": "evaluate.json", "md5": digests.of_disk(project / "evaluate.json")}
+    stage = {"cmd": "x", "deps": deps, "outs": [score]}
+    (project / "dvc.lock").write_text(yaml.safe_dump({"stages": {"evaluate@takecover": stage}}))
+    assert _release(own, project) == 0
+    assert "on trust" not in capsys.readouterr().err
+    assert _release(own, project, SCORES | {"agent": AGENT | {"mean": 99999.0}}) == 2
+    assert "has been changed since evaluate@takecover wrote it" in capsys.readouterr().err
+    other = shutil.copytree(models, project / "models/other")
+    assert _release(other, project) == 2
+    assert "is not what" in capsys.readouterr().err
+    (project / "dvc.lock").unlink()
+    assert _release(other, project) == 0
+    assert "taken on trust" in capsys.readouterr().err
 
 
 def test_parameters_may_be_those_of_an_experiment(models, tmp_path, capsys):

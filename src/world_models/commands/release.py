@@ -1,6 +1,7 @@
 """``world-models release``: V, M and C in half precision, with a model card, for git to carry."""
 
 import json
+import sys
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from world_models.envs.disturbance import NONE
 from world_models.errors import InputError, ParameterError
 from world_models.evaluation.parameters import EvaluateParameters
 from world_models.evaluation.published import Published
+from world_models.origin import digests
+from world_models.origin.lock import Lock, within
 from world_models.reports import model_card
 from world_models.schema import Overlay, load
 from world_models.storage import atomic, half
@@ -23,7 +26,9 @@ def run(arguments: Namespace) -> int:
     models = arguments.models or root / TRAINED / name
     cards = _open(models, name)
     parameters = _parameters(arguments.params or root / "params.yaml", arguments)
-    scores = _scores(arguments.metrics or root / "metrics" / name / "evaluate.json", parameters)
+    metrics = arguments.metrics or root / "metrics" / name / "evaluate.json"
+    _check_made(root, metrics, models)
+    scores = _scores(metrics, parameters)
     out = (arguments.to or root / RELEASED) / name
     with atomic.atomic_folder(out) as draft:
         halves = {part: half.write(models / part, cards[part], draft / part) for part in PARTS}
@@ -43,6 +48,31 @@ def run(arguments: Namespace) -> int:
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     print(f"{out}: {size / 1e6:.1f} MB. Next: world-models verify {name} --models {out}")
     return 0
+
+
+def _check_made(root: Path, metrics: Path, models: Path) -> None:
+    """See that the scores are of these models, as far as DVC's lock files know.
+
+    Raises:
+        InputError: they have been changed since, or are of others.
+    """
+    root = root.resolve()
+    found = Lock.read(root).maker(within(root, metrics))
+    if found is None:
+        trust = "that its scores are of these models is taken on trust"
+        print(
+            f"world-models release: no stage in dvc.lock made {metrics}: {trust}", file=sys.stderr
+        )
+        return
+    entry, out = found
+    if digests.of_disk(metrics) != entry.outs[out]:
+        raise InputError(f"{metrics} has been changed since {entry.target} wrote it. dvc checkout.")
+    for part in PARTS:
+        if digests.of_disk(models / part) != entry.deps.get(within(root, models / part)):
+            raise InputError(
+                f"{models / part} is not what {metrics} has the scores of. Name models and metrics "
+                f"of one run, or make them anew: dvc repro {entry.target}."
+            )
 
 
 def _open(models: Path, environment: str) -> dict[str, Card]:

@@ -1,6 +1,7 @@
 """A Minari data set of pictures as a source of episodes, read one after the other."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,12 +55,13 @@ def open_source(name: str, environment: str, key: str | None, root: Path | None 
         ) from error
     key_path = spaces.picture_key(data.observation_space, key)
     read = spaces.action_reader(data.action_space, environment)
-    seeds = _seeds(data)
-    metadata = data.storage.metadata
+    with _readable(name):
+        seeds, metadata = _seeds(data), data.storage.metadata
 
     def episodes() -> Iterator[Episode]:
-        for number, found in enumerate(data.iterate_episodes()):
-            yield _episode(found, key_path, read, number if seeds is None else seeds[number])
+        with _readable(name):
+            for number, found in enumerate(data.iterate_episodes()):
+                yield _episode(found, key_path, read, number if seeds is None else seeds[number])
 
     details = {
         "format": "minari",
@@ -72,6 +74,14 @@ def open_source(name: str, environment: str, key: str | None, root: Path | None 
     }
     policy = str(metadata.get("algorithm_name", "unknown"))
     return Source(int(data.total_episodes), episodes, details, policy)
+
+
+@contextmanager
+def _readable(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, KeyError) as error:
+        raise InputError(f"{name} is damaged ({error}). Download or export it again.") from error
 
 
 def _picture_space(space: Any, key_path: tuple[str, ...]) -> Any:

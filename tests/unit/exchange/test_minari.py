@@ -161,6 +161,17 @@ def test_what_cannot_be_used_is_refused_in_words(root):
         library.check_name("no version")
 
 
+@pytest.mark.parametrize("left", [0.3, 0.9])
+def test_a_file_that_is_cut_short_is_told(rollouts, root, tmp_path, left, capsys):
+    minari_export.export(rollouts, NAME)
+    (file,) = root.rglob("*.hdf5")
+    content = file.read_bytes()
+    file.write_bytes(content[: int(left * len(content))])
+    assert run("import", NAME, tmp_path / "out", "--environment", "carracing") == 2
+    assert NAME in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_import_that_fails_leaves_nothing(rollouts, root, tmp_path):
     minari_export.export(rollouts, NAME)
     source = open_source(NAME, "carracing", None)

@@ -1,5 +1,6 @@
 """``world-models data import``: episodes that others collected, for V and M to learn from."""
 
+import shlex
 from argparse import Namespace
 
 from world_models.errors import UserError
@@ -16,9 +17,9 @@ def run(arguments: Namespace) -> int:
     source = open_source(a.name, a.environment, a.key, a.root)
     card = store.store(source, a.out, a.environment, a.shard_episodes)
     write_readme(a.out)
-    m = card.metrics
+    m, given = card.metrics, shlex.quote(str(a.out))
     print(
         f"{a.out}: {m['episodes']:,} episodes, {m['frames']:,} frames, mean return "
-        f"{m['return_mean']:.4g}. Next: python -m world_models.stages.vae --rollouts {a.out} …"
+        f"{m['return_mean']:.4g}. Next: python -m world_models.stages.vae --rollouts {given} …"
     )
     return 0
