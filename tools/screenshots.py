@@ -20,7 +20,7 @@ WIDTH = 1800
 PAGE_ENDS = 1334
 """Where MLflow's page ends and its assistant, which it opens for new visitors, begins."""
 COLOURS = 128
-ENVIRONMENT = "takecover"
+PIPELINES = "tags.kind = 'pipeline'"
 
 
 def browser() -> str | None:
@@ -33,7 +33,7 @@ def take(program: str, address: str, folder: Path) -> list[Path]:
 
     Args:
         program: the browser.
-        address: of MLflow's server, with two pipelines of TakeCover.
+        address: of MLflow's server; the newest pipelines there are two of one environment.
         folder: an existing one.
     """
     made = []
@@ -54,26 +54,28 @@ def take(program: str, address: str, folder: Path) -> list[Path]:
 
 def pages(client: MlflowClient) -> Iterator[tuple[str, int, str]]:
     """Name, height and address of each page: of the newest runs in the store."""
-    (experiment,) = client.search_experiments(filter_string=f"name LIKE '%{ENVIRONMENT}'")
-    at = f"experiments/{experiment.experiment_id}"
+    order = ["attributes.start_time DESC"]
+    everywhere = [found.experiment_id for found in client.search_experiments()]
+    (row,) = client.search_runs(everywhere, PIPELINES, max_results=1, order_by=order)
+    experiment, environment = row.info.experiment_id, row.data.tags["environment"]
+    at = f"experiments/{experiment}"
 
     def newest(query: str, count: int) -> list[str]:
-        order = ["attributes.start_time DESC"]
-        runs = client.search_runs([experiment.experiment_id], query, 1, count, order)
+        runs = client.search_runs([experiment], query, max_results=count, order_by=order)
         return [run.info.run_id for run in runs]
 
-    rows = newest("tags.kind = 'pipeline'", 2)
+    rows = newest(PIPELINES, 2)
     yield "pipelines", 500, f"{at}/runs?{TRAINING}&viewStateShareKey={VIEW}"
     (run,) = newest("tags.stage = 'evaluate'", 1)
     yield "run", 950, f"{at}/runs/{run}?{TRAINING}"
     (run,) = newest("tags.stage = 'evolve'", 1)
     yield "curves", 1250, f"{at}/runs/{run}/model-metrics?{TRAINING}"
-    both = quote(json.dumps(rows)), quote(json.dumps([experiment.experiment_id]))
+    both = quote(json.dumps(rows)), quote(json.dumps([experiment]))
     yield "compare", 1250, f"compare-runs?runs={both[0]}&experiments={both[1]}&{TRAINING}"
     (latest, *_) = client.search_model_versions(
-        f"name = '{ENVIRONMENT}'", 1, ["version_number DESC"]
+        f"name = '{environment}'", 1, ["version_number DESC"]
     )
-    yield "version", 950, f"models/{ENVIRONMENT}/versions/{latest.version}?{TRAINING}"
+    yield "version", 950, f"models/{environment}/versions/{latest.version}?{TRAINING}"
 
 
 def main() -> None:
