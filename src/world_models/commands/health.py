@@ -33,12 +33,13 @@ print(f"{name}: {remote.path}")
 STORE = """
 import sys
 from world_models.errors import UserError
+from world_models.origin.addresses import without_passwords
 from world_models.tracking import reading, store
 try:
     client = reading.client()
 except UserError as error:
     sys.exit(str(error))
-where = store.public(store.locate().uri)
+where = without_passwords(store.locate().uri)
 if client is None:
     sys.exit(print(f"none yet: the first stage makes {where}"))
 print(f"{where}: {len(client.search_experiments())} experiments")

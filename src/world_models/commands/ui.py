@@ -6,6 +6,7 @@ import sys
 from argparse import Namespace
 
 from world_models.errors import UserError
+from world_models.origin.addresses import without_passwords
 from world_models.tracking import moved, store
 
 TRIED = 20
@@ -16,7 +17,7 @@ def run(arguments: Namespace) -> int:
     """Become MLflow's server, on the first port that is free."""
     location = store.locate()
     if store.database_path(location.uri) is None:
-        where = store.public(location.uri)
+        where = without_passwords(location.uri)
         raise UserError(f"The runs are recorded in {where}: open its own page.")
     moved.follow(location)
     port = free_port(arguments.port)

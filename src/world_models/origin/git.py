@@ -1,7 +1,6 @@
 """What git knows of the working folder's repository."""
 
 import os
-import re
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -9,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from world_models.origin import digests
+from world_models.origin.addresses import without_passwords
 
 
 def ask(*arguments: str, **environment: str) -> str | None:
@@ -23,7 +23,7 @@ def address() -> str | None:
     Runs and models record it, and others read these.
     """
     found = ask("config", "--get", "remote.origin.url")
-    return None if found is None else re.sub(r"^(https?://)[^/@]*@", r"\1", found)
+    return None if found is None else without_passwords(found)
 
 
 def changed(paths: Sequence[str]) -> bool:

@@ -6,6 +6,7 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from world_models.errors import UserError
+from world_models.origin.addresses import without_passwords
 from world_models.tracking import reading, store
 from world_models.tracking.run import COST
 
@@ -35,7 +36,9 @@ def core_hours(experiments: Collection[str]) -> dict[tuple[str, str], float]:
             cell = tags.get("cell", "") if of else tags.get("environment", "")
             found[cell, tags.get("stage", "")] = run.data.metrics[COST]
     if not found:
-        raise UserError(f"{store.public(store.locate().uri)} holds no finished run with {COST}.")
+        raise UserError(
+            f"{without_passwords(store.locate().uri)} holds no finished run with {COST}."
+        )
     return dict(sorted(found.items()))
 
 

@@ -14,14 +14,13 @@ import mlflow
 from mlflow.artifacts import download_artifacts
 
 from world_models.errors import InputError
-from world_models.storage.artifact import open_artifact
+from world_models.origin.addresses import without_passwords
+from world_models.storage.artifact import MODELS, open_artifact
 from world_models.tracking import moved, reading, store
 from world_models.tracking.store import SCHEME
 
 AGENT = "agent.json"
 """The file of an agent's model that names its parts."""
-KINDS = ("vae", "mdnrnn", "controller")
-"""The parts of an agent."""
 DATA = "data"
 """The folder of a model that holds what we wrote; beside it lie MLflow's own files."""
 
@@ -83,7 +82,7 @@ def _named(path: Path) -> tuple[str, dict[str, dict[str, str]]]:
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
         parts = {
-            kind: {k: str(said["parts"][kind][k]) for k in ("model", "card")} for kind in KINDS
+            kind: {k: str(said["parts"][kind][k]) for k in ("model", "card")} for kind in MODELS
         }
         return str(said["environment"]), parts
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -112,10 +111,9 @@ def _download(address: str, folder: Path) -> Path:
     try:
         download_artifacts(artifact_uri=address, dst_path=str(folder))
     except reading.FAULTS as error:
-        uri = mlflow.get_tracking_uri()
-        where, why = store.public(uri), str(error).replace(uri, store.public(uri))
+        where, why = map(without_passwords, (mlflow.get_tracking_uri(), str(error)))
         raise InputError(
-            f"{address} cannot be fetched from {where}: {why}. Check the "
-            "name and MLFLOW_TRACKING_URI; `world-models ui` shows which models there are."
+            f"{address} cannot be fetched from {where}: {why}. Check the name and "
+            "MLFLOW_TRACKING_URI; `world-models ui` shows which models there are."
         ) from error
     return folder

@@ -20,6 +20,7 @@ import yaml
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
+from world_models.origin.addresses import without_passwords
 from world_models.storage.artifact import Card
 
 LOADER = "world_models.pyfunc"
@@ -126,7 +127,8 @@ def requirements(code: Mapping[str, str]) -> list[str]:
 
 
 def _for_pip(address: str) -> str:
-    """An address of a repository as pip takes it."""
+    """An address of a repository as pip takes it, without a password."""
+    address = without_passwords(address)
     short = re.fullmatch(r"(?P<at>[\w.-]+@[\w.-]+):(?P<path>[^/].*)", address)
     if short:
         return f"git+ssh://{short['at']}/{short['path']}"

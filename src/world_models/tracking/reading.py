@@ -10,6 +10,7 @@ from mlflow.tracking import MlflowClient
 from sqlalchemy.exc import SQLAlchemyError
 
 from world_models.errors import InputError
+from world_models.origin.addresses import without_passwords
 from world_models.tracking import moved, store
 
 IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
@@ -54,15 +55,13 @@ def answering(uri: str) -> Iterator[None]:
     try:
         yield
     except FAULTS as error:
-        why = reason(error)
-        where = store.public(uri)
-        said = why.replace(uri, where)
-        raise InputError(f"{where} cannot be read: {said}. {cure(why, where)}") from error
+        where, why = without_passwords(uri), reason(error)
+        raise InputError(f"{where} cannot be read: {why}. {cure(why, where)}") from error
 
 
 def reason(error: Exception) -> str:
-    """An error's first line, with its type."""
-    lines = str(error).strip().splitlines()
+    """An error's first line, with its type and without passwords."""
+    lines = without_passwords(str(error)).strip().splitlines()
     return f"{type(error).__name__}: {lines[0] if lines else ''}"[:300]
 
 
@@ -74,7 +73,9 @@ def cure(why: str, uri: str) -> str:
         uri: of the store, without a password.
     """
     if "error code 401" in why or "error code 403" in why:
-        return "Give MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD of a user who may."
+        return (
+            "Give MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD of a user with that right."
+        )
     if "out-of-date database schema" in why:
         return f"Copy the database, then: mlflow db upgrade {uri}."
     if "not a database" in why or "malformed" in why:

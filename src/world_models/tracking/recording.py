@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from world_models.origin.addresses import without_passwords
 from world_models.tracking import processes
 from world_models.tracking.experiments import open_store
 from world_models.tracking.journal import Journal, Message, Reader, now
 from world_models.tracking.mlflow_run import Run, open_or_continue
 from world_models.tracking.reading import cure, reason
-from world_models.tracking.store import public
 
 LOOK_EVERY = 0.2
 """Seconds between two looks at the journal."""
@@ -122,8 +122,7 @@ class Recording:
         return None
 
     def _warn_unreachable(self, error: UnreachableError) -> None:
-        uri = public(self._opening["uri"])
-        why = str(error).replace(self._opening["uri"], uri)
+        uri, why = without_passwords(self._opening["uri"]), str(error)
         if self._end:
             self._say(
                 f"not all is recorded in {uri} ({why}); it is kept in {self._reader.file.name}. "

@@ -15,6 +15,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.tracking import MlflowClient
 
 from world_models.errors import InputError
+from world_models.origin.addresses import without_passwords
 from world_models.origin.sides import Side
 from world_models.tracking import reading, store
 from world_models.tracking.pipelines import KIND, PARENT, PIPELINE, STAGE
@@ -34,7 +35,7 @@ class Runs:
 
     def __init__(self) -> None:
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-        self._where = store.public(store.locate().uri)
+        self._where = without_passwords(store.locate().uri)
         self._client: MlflowClient | None = None
         self.fault: InputError | None = None
         try:

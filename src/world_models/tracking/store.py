@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from world_models.errors import UserError
+from world_models.origin.addresses import without_passwords
 from world_models.storage.scratch import find_root
 
 SCHEME = "models:/"
@@ -45,8 +46,9 @@ def locate() -> Location:
         return Location(f"sqlite:///{root / 'mlflow.db'}", (root / "mlartifacts").as_uri())
     scheme = re.split(r"[+:]", uri)[0]
     if scheme not in _DATABASES + _SERVERS:
+        shown = without_passwords(uri)
         raise UserError(
-            f"MLFLOW_TRACKING_URI = {public(uri)!r} is no store that MLflow can record in. Give a "
+            f"MLFLOW_TRACKING_URI = {shown!r} is no store that MLflow can record in. Give a "
             f"database ({', '.join(_DATABASES)}: sqlite:////absolute/path/mlflow.db) or a server "
             "(http, https, databricks), or unset the variable to record in mlflow.db under the "
             "repository's root."
@@ -61,11 +63,6 @@ def locate() -> Location:
             "or unset the variable to record in mlflow.db under the repository's root."
         )
     return Location(uri, (path.parent / "mlartifacts").as_uri())
-
-
-def public(uri: str) -> str:
-    """An address without the name and the password in it, to be printed."""
-    return re.sub(r"^([\w+.-]+://)[^/@]*@", r"\1", uri)
 
 
 def database_path(uri: str) -> Path | None:

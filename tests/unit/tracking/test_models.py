@@ -237,6 +237,7 @@ def test_the_example_is_a_stored_frame_and_the_code_is_named_by_its_commit(model
     np.testing.assert_array_equal(shown, stored[:1])
     code = {"mlflow.source.git.commit": "abc", "dirty.code": "false"}
     for address, expected in {
+        "https://token@example.com/a/b.git": "git+https://example.com/a/b.git@abc",
         "ssh://git@example.com/a/b.git": "git+ssh://git@example.com/a/b.git@abc",
         "git@example.com:a/b.git": "git+ssh://git@example.com/a/b.git@abc",
     }.items():
