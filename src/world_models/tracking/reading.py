@@ -73,9 +73,7 @@ def cure(why: str, uri: str) -> str:
         uri: of the store, without a password.
     """
     if "error code 401" in why or "error code 403" in why:
-        return (
-            "Give MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD of a user with that right."
-        )
+        return "Give MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD of a user with access."
     if "out-of-date database schema" in why:
         return f"Copy the database, then: mlflow db upgrade {uri}."
     if "not a database" in why or "malformed" in why:
