@@ -73,7 +73,7 @@ def load(experiment: Path) -> Cells:
     return {
         folder.name: _cell(folder)
         | spent.get(folder.name, {})
-        | (_so_far(folder, experiment, before) if folder.name in before else {})
+        | (_so_far(experiment, folder.name, before) if folder.name in before else {})
         for folder in folders
     }
 
@@ -94,23 +94,25 @@ def _stages(folder: Path, names: Iterable[str]) -> dict[str, Any]:
     return found
 
 
-def _so_far(folder: Path, experiment: Path, before: Mapping[str, Path | None]) -> dict[str, float]:
-    """Frames of data and steps of C's evolution, with those of all cells before; what is known.
+def _so_far(experiment: Path, cell: str, before: Mapping[str, Path | None]) -> dict[str, float]:
+    """Frames of data and steps of C, of a cell and of all before it.
+
+    A sum is left out if nothing is known of the pipeline at the root, with which it begins.
 
     Args:
-        folder: metrics of a cell, or of the pipeline at the root.
         experiment: its folder is ``experiments/<name>`` under the root.
-        before: what each cell goes on from, of :func:`costs.chain`.
+        cell: its name.
+        before: of :func:`costs.chain`.
     """
-    found = _stages(folder, ("collect", "rollouts", "evolve"))
-    data = found["collect"] or found["rollouts"]
-    own = {"frames_so_far": data.get("frames"), "steps_so_far": found["evolve"].get("steps")}
-    models = before.get(folder.name)
-    if models is None:
-        return {key: value for key, value in own.items() if value is not None}
-    parts = ("metrics" if part == "models" else part for part in models.parts)
-    earlier = _so_far(experiment.parents[1].joinpath(*parts), experiment, before)
-    return {key: value + (own[key] or 0) for key, value in earlier.items()}
+    total = {"frames_so_far": 0.0, "steps_so_far": 0.0}
+    for models in costs.back(experiment, cell, before):
+        parts = ("metrics" if part == "models" else part for part in models.parts)
+        folder = experiment.parents[1].joinpath(*parts)
+        found = _stages(folder, ("collect", "rollouts", "evolve"))
+        frames = (found["collect"] or found["rollouts"]).get("frames")
+        own = {"frames_so_far": frames, "steps_so_far": found["evolve"].get("steps")}
+        total = {key: value + (own[key] or 0) for key, value in total.items()}
+    return {key: value for key, value in total.items() if own[key] is not None}
 
 
 def published(experiment: Path) -> Mapping[str, Any]:
@@ -187,7 +189,8 @@ def _spent(experiment: Path, cells: Cells) -> Iterator[dict[str, Any]]:
     before = costs.chain(experiment)
     for name, cell in cells.items():
         if hours := cell.get("core_hours_so_far"):
-            at = {"environment": costs.root(name, before), "cell": name, "core_hours": hours}
+            *_, first = costs.back(experiment, name, before)
+            at = {"environment": first.name, "cell": name, "core_hours": hours}
             yield at | cell["evaluate"]["agent"]
 
 

@@ -1,7 +1,6 @@
 """Scores against core-hours, for experiments whose cells go on from other cells."""
 
-import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -70,22 +69,26 @@ def read(experiment: Path) -> dict[str, dict[str, float]]:
         again = f"world-models results {experiment.name} --costs"
         raise InputError(f"{path} holds no costs ({error}). Write it again: {again}.") from error
     before = chain(experiment)
-
-    def so_far(cell: str) -> float:
-        earlier = before.get(cell)
-        return own.get(cell, math.nan) + (so_far(earlier.name) if earlier else 0.0)
-
     found = {cell: {"core_hours": hours} for cell, hours in own.items()}
     for cell in found.keys() & before.keys():
-        if not math.isnan(total := so_far(cell)):
-            found[cell]["core_hours_so_far"] = total
+        line = [models.name for models in back(experiment, cell, before)]
+        if all(name in own for name in line):
+            found[cell]["core_hours_so_far"] = sum(own[name] for name in line)
     return found
 
 
-def root(cell: str, before: Mapping[str, Path | None]) -> str:
-    """The cell of the pipeline at the root, an environment, that a chain of cells begins with."""
-    earlier = before.get(cell)
-    return root(earlier.name, before) if earlier else cell
+def back(experiment: Path, cell: str, before: Mapping[str, Path | None]) -> Iterator[Path]:
+    """Folders of models: a cell's, then those that it goes on from, at last an environment's.
+
+    Args:
+        experiment: its folder.
+        cell: name of a cell of it.
+        before: of :func:`chain`.
+    """
+    models: Path | None = Path("experiments", experiment.name, "models", cell)
+    while models is not None:
+        yield models
+        models = before.get(models.name)
 
 
 def figure(points: pd.DataFrame, published: Mapping[str, Any]) -> Figure:
