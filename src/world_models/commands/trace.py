@@ -15,8 +15,8 @@ from rich.markup import escape
 from rich.tree import Tree
 
 from world_models.origin import tree
-from world_models.origin.lock import Lock, within
-from world_models.origin.tree import Node
+from world_models.origin.lock import within
+from world_models.origin.tree import Builder, Node
 from world_models.storage.scratch import find_root
 from world_models.tracking.runs import RUN_ID, Runs, facts
 
@@ -45,12 +45,14 @@ def run(arguments: Namespace) -> int:
     root = find_root().resolve()
     here, runs = Path.cwd(), Runs()
     os.chdir(root)  # paths in lock files are from there
-    if runs.fault and not RUN_ID.fullmatch(arguments.what):
-        print(f"world-models trace: without MLflow's runs: {runs.fault}", file=sys.stderr)
+    builder = Builder(root)
     if RUN_ID.fullmatch(arguments.what) and not (here / arguments.what).exists():
-        item = _of_run(runs.get(arguments.what), runs, root)
+        item = _of_run(runs.get(arguments.what), runs, builder)
     else:
-        item = _of_path(within(root, here / arguments.what), runs, root)
+        if runs.fault:
+            print(f"world-models trace: without MLflow's runs: {runs.fault}", file=sys.stderr)
+        node = builder.build(within(root, here / arguments.what))
+        item = _item(node, runs.makers(_outputs(node)), {})
     if arguments.json:
         print(json.dumps(_plain(item), indent=2, ensure_ascii=False))
     else:
@@ -58,13 +60,7 @@ def run(arguments: Namespace) -> int:
     return 1 if any(one.problems for one in _all(item)) else 0
 
 
-def _of_path(path: str, runs: Runs, root: Path) -> Item:
-    node = tree.build(root, path)
-    outputs = {n.output for n in _nodes(node) if n.output}
-    return _item(node, runs.makers(outputs), {})
-
-
-def _of_run(run: Run, runs: Runs, root: Path) -> Item:
+def _of_run(run: Run, runs: Runs, builder: Builder) -> Item:
     """By DVC's lock files if they still hold what it and all before it made, else by MLflow's runs.
 
     Two runs may have made the same bytes from different inputs, so the inputs count too.
@@ -72,14 +68,12 @@ def _of_run(run: Run, runs: Runs, root: Path) -> Item:
     chain = [above for above in runs.chain(run) if "output" in above.data.tags]
     made = {above.data.tags["output"]: above for above in chain}
     output, stage = run.data.tags.get("output"), run.data.tags.get("dvc.stage", "")
-    entries = [e for e in Lock.read(root).entries if output and e.name == stage]
+    entries = [e for e in builder.lock.entries if output and e.name == stage]
     for path in (out for entry in entries for out in entry.outs):
-        if tree.output(root / path) == output:
-            node = tree.build(root, path)
-            outputs = {n.output for n in _nodes(node) if n.output}
-            if made.keys() <= outputs:
-                return _item(node, runs.makers(outputs) | made, {})
-    inputs = [_of_run(above, runs, root) for above in runs.upstream(run).values()]
+        if tree.output(Path(path)) == output and made.keys() <= builder.outputs(path):
+            node = builder.build(path)
+            return _item(node, runs.makers(_outputs(node)) | made, {})
+    inputs = [_of_run(above, runs, builder) for above in runs.upstream(run).values()]
     said = facts(run)
     target = f"dvc repro {stage}" if stage else "the stage"
     problem = f"what it made is no longer in dvc.lock; make it anew: {_back(run, target)}"
@@ -159,6 +153,10 @@ def _all(item: Item) -> Iterator[Item]:
     yield item
     for above in item.inputs:
         yield from _all(above)
+
+
+def _outputs(node: Node) -> set[str]:
+    return {one.output for one in _nodes(node) if one.output}
 
 
 def _nodes(node: Node) -> Iterator[Node]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -58,54 +59,64 @@ class Node:
         return sum(path.startswith("src/") for path in self.entry.deps)
 
 
-def build(root: Path, path: str) -> Node:
-    """The tree of a file or folder in the project ``root``, which is the working folder.
+class Builder:
+    """Builds trees of the project ``root``, which is the working folder; parts of trees once.
 
-    Raises:
-        InputError: no stage in a lock file made it.
+    Attributes:
+        lock: what DVC's lock files say.
     """
-    lock = Lock.read(root)
-    found = lock.maker(path)
-    if found is None:
-        known = ", ".join(sorted(out for entry in lock.entries for out in entry.outs)[:6])
-        raise InputError(
-            f"No stage in dvc.lock made {path}. "
-            + (f"Name what a stage makes ({known}, …)" if known else "There are none: dvc repro")
-            + ", or the id of an MLflow run."
-        )
-    return _Builder(root, lock).node(*found)
 
-
-class _Builder:
-    def __init__(self, root: Path, lock: Lock) -> None:
-        self._root, self._lock = root, lock
+    def __init__(self, root: Path) -> None:
+        self.lock = Lock.read(root)
+        self._root = root
         self._made: dict[str, Node] = {}
+        self._digest = cache(lambda path: digests.of_disk(root / path))  # stages share code
 
-    def node(self, entry: Entry, out: str) -> Node:
+    def build(self, path: str) -> Node:
+        """The tree of a file or folder.
+
+        Raises:
+            InputError: no stage in a lock file made it.
+        """
+        found = self.lock.maker(path)
+        if found is None:
+            known = ", ".join(sorted(out for entry in self.lock.entries for out in entry.outs)[:6])
+            made = f"Name what a stage makes ({known}, …)" if known else "Run `dvc repro` first"
+            raise InputError(
+                f"No stage in dvc.lock made {path}. {made}, or name the id of an MLflow run."
+            )
+        return self._node(*found)
+
+    def outputs(self, path: str) -> set[str]:
+        """:func:`output` of all that the stage of ``path`` and those upstream made and is here."""
+        paths = (out for entry in self.lock.upstream([path]) for out in entry.outs)
+        return {made for name in paths if (made := output(self._root / name))}
+
+    def _node(self, entry: Entry, out: str) -> Node:
         if out not in self._made:
             problems = [*self._of_output(entry, out), *self._of_inputs(entry)]
             file = self._root / out
             node = Node(out, entry, file.exists(), _revision(entry, out), output(file), problems)
             self._made[out] = node
-            made = (self._lock.maker(dep) for dep in entry.deps)
-            node.inputs = [self.node(*found) for found in made if found]
+            made = (self.lock.maker(dep) for dep in entry.deps)
+            node.inputs = [self._node(*found) for found in made if found]
         return self._made[out]
 
     def _of_output(self, entry: Entry, out: str) -> Iterator[str]:
-        digest = digests.of_disk(self._root / out)
+        digest = self._digest(out)
         if digest not in (None, entry.outs[out]):
             yield f"what lies here has been changed since, or is not whole: md5 {digest[:8]}"
         yield from (
             f"other parameters now: {change}" for change in changes.of_parameters(entry, self._text)
         )
-        code = changes.of_code(entry, self._lock, lambda p: digests.of_disk(self._root / p))
+        code = changes.of_code(entry, self.lock, self._digest)
         if code:
             more = f" and {len(code) - 3} more" if len(code) > 3 else ""
             yield f"other code now: {', '.join(code[:3])}{more}"
 
     def _of_inputs(self, entry: Entry) -> Iterator[str]:
         for dep, digest in entry.deps.items():
-            found = self._lock.maker(dep)
+            found = self.lock.maker(dep)
             if found and found[0].outs.get(dep, digest) != digest:
                 yield f"was made from another {dep}: md5 {digest[:8]}, now {found[0].outs[dep][:8]}"
 
