@@ -13,6 +13,7 @@ from mlflow.tracking import MlflowClient
 from PIL import Image
 
 from world_models.tracking.experiments import VIEW
+from world_models.tracking.pipelines import KIND, PIPELINE
 from world_models.tracking.store import TRAINING
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -20,7 +21,8 @@ WIDTH = 1800
 PAGE_ENDS = 1334
 """Where MLflow's page ends and its assistant, which it opens for new visitors, begins."""
 COLOURS = 128
-PIPELINES = "tags.kind = 'pipeline'"
+PIPELINES = f"tags.{KIND} = '{PIPELINE}'"
+"""MLflow's query for the rows of pipelines."""
 
 
 def browser() -> str | None:

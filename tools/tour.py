@@ -92,7 +92,7 @@ def check_records(clone: Path, client: MlflowClient) -> None:
         assert time.monotonic() < deadline, "some runs are not recorded"
         time.sleep(1)
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    runs = client.search_runs(experiments, "tags.kind = 'pipeline'")
+    runs = client.search_runs(experiments, screenshots.PIPELINES)
     assert [run.data.tags["variant"] for run in runs] == ["hotter", "workspace", "workspace"], runs
     for run in runs:
         assert run.info.status == "FINISHED", run

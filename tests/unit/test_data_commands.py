@@ -124,7 +124,7 @@ def test_diff_says_that_a_file_is_missing_or_damaged(first, tmp_path, capsys, mi
     (other / missing).write_bytes(b"")
     if missing == "index.parquet":
         assert run("diff", first, other) == 2
-        assert "index.parquet is damaged" in capsys.readouterr().err
+        assert "index.parquet cannot be read" in capsys.readouterr().err
 
 
 def test_diff_looks_into_episodes_whose_shards_differ(first, tmp_path, capsys):

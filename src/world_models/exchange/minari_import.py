@@ -1,6 +1,6 @@
 """A Minari data set of pictures as a source of episodes, read one after the other."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,23 +57,30 @@ def open_source(name: str, environment: str, key: str | None, root: Path | None 
     read = spaces.action_reader(data.action_space, environment)
     with _readable(name):
         seeds, metadata = _seeds(data), data.storage.metadata
+    resized = bool(_picture_space(data.observation_space, key_path).shape != FRAME)
 
     def episodes() -> Iterator[Episode]:
         with _readable(name):
             for number, found in enumerate(data.iterate_episodes()):
                 yield _episode(found, key_path, read, number if seeds is None else seeds[number])
 
-    details = {
+    policy = str(metadata.get("algorithm_name", "unknown"))
+    details = _details(data, metadata) | {
+        "seeds": "numbers of the episodes" if seeds is None else "of the source",
+        "resized": resized,
+    }
+    return Source(int(data.total_episodes), episodes, details, policy)
+
+
+def _details(data: Any, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known of a data set as a whole, for the card."""
+    return {
         "format": "minari",
         "name": str(data.id),
         "minari_version": str(data.minari_version),
-        "seeds": "numbers of the episodes" if seeds is None else "of the source",
-        "resized": bool(_picture_space(data.observation_space, key_path).shape != FRAME),
         "lossy": bool(metadata.get("jpeg_encoding", False)),
         "card": metadata.get(CARD, {}).get("digest"),
     }
-    policy = str(metadata.get("algorithm_name", "unknown"))
-    return Source(int(data.total_episodes), episodes, details, policy)
 
 
 @contextmanager

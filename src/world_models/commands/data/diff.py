@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pyarrow import ArrowException, parquet
 
 from world_models.commands.data.versions import Version, open_version
 from world_models.errors import InputError
@@ -89,10 +88,9 @@ def _episodes(a: Version, b: Version) -> dict[str, Any]:
 
 def _index(version: Version) -> pd.DataFrame:
     """The episodes by seed, and by number where several have one seed."""
-    try:
-        table: pd.DataFrame = parquet.read_table(version.path(INDEX)).to_pandas()
-    except ArrowException as error:
-        raise InputError(f"{version.name}: {INDEX} is damaged ({error}). dvc checkout.") from error
+    version.path(INDEX)
+    with EpisodeReader(version.folder) as reader:
+        table = reader.index
     table["again"] = table.groupby("seed").cumcount()
     return table.set_index(["seed", "again"])
 
