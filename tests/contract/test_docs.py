@@ -9,6 +9,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CODE = "\n".join(p.read_text(encoding="utf-8") for p in sorted((ROOT / "src").rglob("*.py")))
 ADVICE = {
     "Running stage again, although nothing changed",
+    "A bad value, and the outputs are gone",
     "An interrupted stage has lost its outputs",
 }
 """Headings that are no messages."""

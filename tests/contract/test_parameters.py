@@ -9,7 +9,7 @@ import pytest
 
 from world_models.errors import ParameterError
 from world_models.experiment import Pipeline, apply_profile, check
-from world_models.origin.sides import leaves
+from world_models.origin.lock import leaves
 from world_models.schema import merged, read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,7 +11,7 @@ from mlflow.tracking import MlflowClient
 
 import dag
 from world_models.experiment import Pipeline
-from world_models.origin.sides import leaves
+from world_models.origin.lock import leaves
 from world_models.schema import read_yaml
 from world_models.stages import dependencies
 

@@ -43,6 +43,12 @@ def test_what_is_no_parameter_is_told(project, capsys, change):
     assert change in capsys.readouterr().err
 
 
+def test_a_misspelt_parameter_is_told_with_the_nearest_one(project, capsys):
+    assert _run("-S", "takecover.evolve.taus=1") == 2
+    told = capsys.readouterr().err
+    assert "params.yaml has no takecover.evolve.taus. Did you mean takecover.evolve.tau?" in told
+
+
 def test_a_fault_in_the_file_is_told(project, capsys):
     text = (project / "params.yaml").read_text()
     (project / "params.yaml").write_text(text.replace("z_size: 32", "z_size: -32", 1))

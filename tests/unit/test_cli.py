@@ -263,7 +263,16 @@ def test_ui_takes_the_next_port_that_is_free(tmp_path, monkeypatch, capsys):
             cli.main(["ui", "--port", str(port)])
     (words,) = started
     assert port < int(words[-1]) < port + ui.TRIED
-    assert f"http://127.0.0.1:{words[-1]}" in capsys.readouterr().out
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking.example:5000")
+    said = capsys.readouterr().out
+    assert f"Port {port} is taken." in said
+    assert f"http://127.0.0.1:{words[-1]}" in said
+
+
+def test_ui_names_the_page_of_a_server_and_of_a_database_says_that_it_has_none(monkeypatch, capsys):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://someone:secret@tracking.example:5000/")
+    assert _run("ui") == 0
+    page = "http://tracking.example:5000/#/experiments?workflowType=machine_learning"
+    assert page in capsys.readouterr().out
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://tracking.example/runs")
     assert _run("ui") == 2
     assert "open its own page" in capsys.readouterr().err

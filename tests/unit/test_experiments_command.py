@@ -128,3 +128,37 @@ def test_experiments_of_other_commits_are_shown_on_request(project, capsys):
 def test_a_revision_that_is_none_is_named(project, capsys):
     assert _run("v9") == 2
     assert "no revision 'v9'" in capsys.readouterr().err
+
+
+LOCKED = """\
+schema: '2.0'
+stages:
+  evolve@takecover:
+    cmd: evolve
+    params:
+      params.yaml:
+        takecover.evolve: {tau: 1.15, population: 16}
+    outs:
+    - {path: models/takecover/controller, md5: aa}
+  evaluate@takecover:
+    cmd: evaluate
+    deps:
+    - {path: models/takecover/controller, md5: aa}
+    outs:
+    - {path: metrics/takecover/evaluate.json, md5: bb}
+"""
+
+
+def test_a_parameter_that_was_edited_and_not_run_stands_beside_no_old_score(project, capsys):
+    Path("dvc.lock").write_text(LOCKED)
+    _git("add", "dvc.lock")
+    _git("commit", "--quiet", "-m", "ran")
+    file = Path("params.yaml")
+    file.write_text(file.read_text().replace("1.15", "1.3"))
+    assert _run("--json") == 0
+    workspace, head = json.loads(capsys.readouterr().out)
+    assert workspace["parameters"] == head["parameters"]
+    assert head["later"] == []
+    assert _run() == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "workspace: its scores were made with takecover.evolve.tau = 1.15 (1.3 in" in told

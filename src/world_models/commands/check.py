@@ -1,5 +1,6 @@
 """``world-models check``: every parameter, before DVC removes anything to run a stage."""
 
+import difflib
 import itertools
 import shlex
 import shutil
@@ -11,6 +12,7 @@ from pathlib import Path
 from world_models.commands.results import experiment
 from world_models.errors import ParameterError
 from world_models.experiment import check, check_overlay
+from world_models.origin.lock import leaves, parse_yaml
 from world_models.schema import Overlay
 from world_models.storage.scratch import find_root
 
@@ -64,10 +66,25 @@ def _check_changed(params: Path, change: Sequence[str]) -> None:
             apply_overrides(copy, list(change))
             check(copy, copy.parent / "no profiles")
         except InvalidArgumentError as error:
-            raise ParameterError(f"With {', '.join(change)}: {error.__cause__}") from None
+            told = _unknown(params, change) or error.__cause__
+            raise ParameterError(f"With {', '.join(change)}: {told}") from None
         except ParameterError as error:
             text = str(error).replace(f"{copy}: ", "")
             raise ParameterError(f"With {', '.join(change)}: {text}") from None
+
+
+def _unknown(params: Path, change: Sequence[str]) -> str | None:
+    """What to say of the first key that ``params`` does not have; None if it has all.
+
+    Hydra would say how to add the key, which no stage takes.
+    """
+    known = dict(leaves(parse_yaml(params.read_text("utf-8"))))
+    for key in (text.partition("=")[0] for text in change):
+        if not any(f"{name}.".startswith(f"{key.lstrip('+~')}.") for name in known):
+            close = difflib.get_close_matches(key, known, n=1)
+            meant = f" Did you mean {close[0]}?" if close else ""
+            return f"{params.name} has no {key}.{meant}"
+    return None
 
 
 def overlays(root: Path, folder: Path) -> Iterator[tuple[str, Overlay]]:

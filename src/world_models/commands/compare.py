@@ -12,6 +12,7 @@ from rich.table import Table
 from world_models.envs import catalogue
 from world_models.errors import InputError
 from world_models.origin import sides
+from world_models.origin.changes import in_words
 from world_models.origin.sides import WORKSPACE, Side
 from world_models.reports import comparison
 from world_models.storage import atomic
@@ -82,6 +83,11 @@ def _print(environment: str, found: Sequence[Side]) -> None:
     for key, values in list(differ.items())[:LONGEST]:
         parameters.add_row(key, *("–" if value is None else value for value in values))
     changed = comparison.code(found)
+    lines += [
+        f"{side.label}: its score was made with {in_words(side.later)}. `dvc repro` makes it anew."
+        for side in found
+        if side.later
+    ]
     if len(differ) > LONGEST:
         lines.append(f"{len(differ) - LONGEST} more parameters differ: see the page.")
     if changed:

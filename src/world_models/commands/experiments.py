@@ -11,6 +11,7 @@ from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,9 @@ from rich.table import Table
 from rich.text import Text
 
 from world_models.errors import UserError
-from world_models.origin import git
-from world_models.origin.lock import parse_yaml
-from world_models.origin.sides import leaves
+from world_models.origin import changes, git
+from world_models.origin.changes import in_words
+from world_models.origin.lock import LOCK, Lock, leaves, parse_yaml, text_of
 from world_models.reports.metrics import readable
 from world_models.storage.scratch import find_root
 
@@ -29,6 +30,7 @@ WORKSPACE = "workspace"
 POLICIES = ("agent", "dream")
 COLUMNS = 4
 """Parameters that have a column of their own; more would not fit."""
+ANEW = "`dvc repro` makes them anew."
 EXPERIMENT = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38}/(?P<name>.+)")
 
 
@@ -41,7 +43,8 @@ class Row:
         commit: in full; None in the workspace.
         created: ISO 8601; None in the workspace.
         scores: by environment and policy, mean, se, sd and n.
-        parameters: by dotted key.
+        parameters: by dotted key, as the stages of the scores had them.
+        later: parameters that were changed after the scores were made, in words.
     """
 
     name: str
@@ -49,6 +52,7 @@ class Row:
     created: str | None
     scores: Mapping[str, Mapping[str, Any]]
     parameters: Mapping[str, Any]
+    later: Sequence[str]
 
 
 def run(arguments: Namespace) -> int:
@@ -66,6 +70,11 @@ def run(arguments: Namespace) -> int:
     Console(highlight=False).print(table(rows, keys[:COLUMNS]))
     if more := keys[COLUMNS:]:
         print(f"{len(more)} more parameters differ (dvc params diff A B): {', '.join(more)}")
+    for row in rows:
+        if row.later:
+            print(f"{row.name}: its scores were made with {in_words(row.later)}. {ANEW}")
+    if not arguments.all:
+        print("Experiments that began from other commits: world-models experiments --all")
     print("What waits, runs or failed in the queue: dvc queue status")
     return 0
 
@@ -90,20 +99,19 @@ def _experiments(root: Path, *, everywhere: bool) -> Iterator[Row]:
 
 
 def _row(root: Path, name: str, commit: str | None) -> Row:
-    def text(path: str) -> str | None:
-        if commit is not None:
-            return git.show(commit, path)
-        return (root / path).read_text("utf-8") if (root / path).exists() else None
-
-    parameters = parse_yaml(text("params.yaml") or "{}")
-    scores = {}
-    for environment in parameters:
+    text = partial(git.show, commit) if commit else partial(text_of, root)
+    lock = Lock({LOCK: text(LOCK) or ""})
+    file = parse_yaml(text("params.yaml") or "{}")
+    parameters, later, scores = dict(leaves(file)), [], {}
+    for environment in file:
+        parameters |= lock.given(environment)
+        later += changes.since_scored(lock, environment, text)
         path = f"metrics/{environment}/evaluate.json"
         with readable(Path(path), f"evaluate@{environment}"):
             found = json.loads(text(path) or "{}")
         scores[environment] = {policy: found[policy] for policy in POLICIES if policy in found}
     created = git.ask("show", "--no-patch", "--format=%cI", commit) if commit else None
-    return Row(name, commit, created, scores, dict(leaves(parameters)))
+    return Row(name, commit, created, scores, parameters, later)
 
 
 def differing(rows: Sequence[Row]) -> list[str]:

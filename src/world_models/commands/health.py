@@ -84,8 +84,7 @@ def project(root: Path) -> Iterator[Finding]:
     for environment in catalogue.names():
         yield _artifacts(root, environment)
     yield probe("DVC remote", REMOTE, "dvc remote list; docs/tutorial.md sets one up")
-    cure = "MLFLOW_TRACKING_URI; for a store of an older MLflow: mlflow db upgrade URI"
-    yield probe("MLflow store", STORE, cure)
+    yield probe("MLflow store", STORE, "MLFLOW_TRACKING_URI names the store (docs/settings.md)")
 
 
 def _artifacts(root: Path, environment: str) -> Finding:

@@ -104,7 +104,7 @@ def _item(node: Node, makers: Mapping[str, Run], made: dict[str, Item]) -> Item:
         _fetch(node),
         *([] if node.here else ["not here: dvc checkout, or dvc pull from a remote"]),
         f"{node.code} files and folders of code; {_versions(node.versions)}",
-        *(_run_lines(facts(maker)) if maker else ["no run of it in this MLflow store"]),
+        *(_run_lines(facts(maker)) if maker else ["no MLflow run of it here"]),
     ]
     item = made[node.path] = Item(node.path, said, lines, node.problems)
     item.inputs = [_item(above, makers, made) for above in node.inputs]
@@ -124,7 +124,7 @@ def _versions(versions: Mapping[str, str]) -> str:
 def _run_lines(said: Mapping[str, Any]) -> list[str]:
     found = said["differs"].items()
     differs = "; ".join(name if text == "true" else f"{name}: {text}" for name, text in found)
-    state = f"but other {differs}" if differs else "clean"
+    state = f"with changes: {differs}" if differs else "clean"
     cost = "" if said["core_hours"] is None else f", {said['core_hours']} core-hours"
     where = f"commit {said['commit'][:12]}, {state}, on {said['host']}{cost}"
     return [f"run {said['run']} ({said['name']}): {where}"]

@@ -1,12 +1,13 @@
 """In what a stage, as it ran last, differs from a commit or from the working folder's files."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from world_models.origin import git
-from world_models.origin.lock import Entry, Lock, parse_yaml
+from world_models.origin.lock import SCORE, Entry, Lock, parse_yaml
 
 MISSING = object()
+SHOWN = 4
 
 
 def from_commit(entry: Entry, lock: Lock, revision: str) -> list[str]:
@@ -41,6 +42,24 @@ def of_parameters(entry: Entry, read: Callable[[str], str | None]) -> Iterator[s
             for name, used, there in _differences(key, value, _at(known, key)):
                 stands = "not there" if there is MISSING else f"{there!r}"
                 yield f"{name} = {used!r} ({stands} in {path})"
+
+
+def since_scored(lock: Lock, environment: str, read: Callable[[str], str | None]) -> list[str]:
+    """Which parameters of the stages that led to an environment's score have other values now.
+
+    Args:
+        lock: what it says was run.
+        environment: whose score it is.
+        read: as in :func:`of_parameters`.
+    """
+    entries = lock.upstream([SCORE.format(environment)])
+    return [change for entry in entries for change in of_parameters(entry, read)]
+
+
+def in_words(changes: Sequence[str]) -> str:
+    """The first few of changes, and how many more there are."""
+    more = len(changes) - SHOWN
+    return f"{', '.join(changes[:SHOWN])}{f' and {more} more' if more > 0 else ''}"
 
 
 def _differences(name: str, used: Any, there: Any) -> Iterator[tuple[str, Any, Any]]:

@@ -12,6 +12,8 @@ from world_models.origin import git
 
 LOCK = "dvc.lock"
 EXPERIMENTS = "experiments"
+SCORE = "metrics/{}/evaluate.json"
+"""An environment's score."""
 
 
 class _Loader(yaml.CSafeLoader):  # type: ignore[misc]
@@ -104,6 +106,27 @@ class Lock:
                 found.append(made[0])
                 waiting += made[0].deps
         return found
+
+    def given(self, environment: str) -> dict[str, Any]:
+        """The parameters of the stages that led to an environment's score, by dotted key."""
+        entries = self.upstream([SCORE.format(environment)])
+        files = (values for entry in entries for values in entry.parameters.values())
+        found = (leaf for values in files for leaf in leaves(values))
+        return {key: value for key, value in found if key.startswith(f"{environment}.")}
+
+
+def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of nested mappings, each with its dotted name."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def text_of(root: Path, path: str) -> str | None:
+    """A file of the working folder, by its path from the root; None if there is none."""
+    return (root / path).read_text("utf-8") if (root / path).is_file() else None
 
 
 def within(root: Path, path: Path) -> str:

@@ -1,15 +1,15 @@
 """What there is of one pipeline to be compared: in the working folder, or in a revision."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from world_models.errors import InputError
-from world_models.origin import git
-from world_models.origin.lock import LOCK, Lock
+from world_models.origin import changes, git
+from world_models.origin.lock import LOCK, SCORE, Lock, text_of
 
 WORKSPACE = "workspace"
 EXPERIMENTS = "refs/exps"
@@ -26,6 +26,7 @@ class Side:
         about: where it comes from, in words.
         parameters: as text, by ``<stage>.<key>``, of the stages that led to its score.
         code: digest of each file and folder of code that those stages ran with; empty if unknown.
+        later: parameters that were changed after the score was made, in words.
         read: gives the content of a file such as ``metrics/vae.json`` or
             ``reports/evaluate/episodes.csv``; None if it has none.
     """
@@ -34,6 +35,7 @@ class Side:
     about: str
     parameters: Mapping[str, str]
     code: Mapping[str, str]
+    later: Sequence[str]
     read: Callable[[str], bytes | None]
 
     def metrics(self, stage: str) -> dict[str, Any]:
@@ -51,7 +53,8 @@ def workspace(root: Path, environment: str) -> Side:
 
     lock = Lock.read(root)
     about = f"the working folder, on commit {(git.ask('rev-parse', 'HEAD') or 'none')[:12]}"
-    return Side(WORKSPACE, about, *_ran(lock, environment), read)
+    later = changes.since_scored(lock, environment, partial(text_of, root))
+    return Side(WORKSPACE, about, *_ran(lock, environment), later, read)
 
 
 def revision(root: Path, name: str, environment: str) -> Side:
@@ -79,7 +82,9 @@ def revision(root: Path, name: str, environment: str) -> Side:
         return content
 
     subject = git.ask("log", "-1", "--format=%s", commit)
-    return Side(name, f"commit {commit[:12]}: {subject}", *_ran(lock, environment), read)
+    about = f"commit {commit[:12]}: {subject}"
+    later = changes.since_scored(lock, environment, partial(git.show, commit))
+    return Side(name, about, *_ran(lock, environment), later, read)
 
 
 def _commit(name: str) -> str:
@@ -108,26 +113,11 @@ def _named(listed: str) -> Iterator[tuple[str, str]]:
 
 def _ran(lock: Lock, environment: str) -> tuple[dict[str, str], dict[str, str]]:
     """Parameters and code of the stages that led to an environment's score, as they ran."""
-    entries = lock.upstream([f"metrics/{environment}/evaluate.json"])
-    parameters: dict[str, str] = {}
-    for entry in entries:
-        for values in entry.parameters.values():
-            parameters |= {
-                key.removeprefix(f"{environment}."): str(value)
-                for key, value in leaves(values)
-                if key.startswith(f"{environment}.")
-            }
+    entries = lock.upstream([SCORE.format(environment)])
+    given = lock.given(environment)
+    parameters = {key.removeprefix(f"{environment}."): str(v) for key, v in given.items()}
     code = {p: md5 for entry in entries for p, md5 in entry.deps.items() if p.startswith(CODE)}
     return parameters, code
-
-
-def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The values of nested mappings, each with its dotted name."""
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _place(name: str, environment: str) -> str:

@@ -1,14 +1,15 @@
 """From a file back to everything that it was made from, as DVC's lock files tell it."""
 
+import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from world_models.errors import InputError
 from world_models.origin import changes, digests, git
-from world_models.origin.lock import LOCK, Entry, Lock
+from world_models.origin.lock import LOCK, Entry, Lock, text_of
 from world_models.storage.artifact import CARD, file_digest
 
 VERSIONS = "src/world_models/stages/dependencies.yaml"
@@ -70,6 +71,7 @@ class Builder:
         self.lock = Lock.read(root)
         self._root = root
         self._made: dict[str, Node] = {}
+        self._text = partial(text_of, root)
         self._digest = cache(lambda path: digests.of_disk(root / path))  # stages share code
 
     def build(self, path: str) -> Node:
@@ -80,8 +82,9 @@ class Builder:
         """
         found = self.lock.maker(path)
         if found is None:
-            known = ", ".join(sorted(out for entry in self.lock.entries for out in entry.outs)[:6])
-            made = f"Name what a stage makes ({known}, …)" if known else "Run `dvc repro` first"
+            known = sorted(out for entry in self.lock.entries for out in entry.outs)
+            near = difflib.get_close_matches(path, known, n=3, cutoff=0.5) or known[:3]
+            made = f"Name what one made ({', '.join(near)})" if known else "Run `dvc repro` first"
             raise InputError(
                 f"No stage in dvc.lock made {path}. {made}, or name the id of an MLflow run."
             )
@@ -119,10 +122,6 @@ class Builder:
             found = self.lock.maker(dep)
             if found and found[0].outs.get(dep, digest) != digest:
                 yield f"was made from another {dep}: md5 {digest[:8]}, now {found[0].outs[dep][:8]}"
-
-    def _text(self, path: str) -> str | None:
-        file = self._root / path
-        return file.read_text(encoding="utf-8") if file.is_file() else None
 
 
 def _revision(entry: Entry, out: str) -> str | None:

@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 
 from world_models.evaluation.differences import Difference, difference
 from world_models.evaluation.statistics import Score, score
-from world_models.origin.sides import Side, leaves
+from world_models.origin.lock import leaves
+from world_models.origin.sides import Side
 from world_models.reports.style import plain_style
 
 STAGES = ("rollouts", "vae", "encode", "mdnrnn", "evolve")
@@ -86,7 +87,7 @@ def page(environment: str, sides: Sequence[Side]) -> str:
     """The whole page as HTML, with pictures and videos in it: it needs no other file."""
     names = [side.label for side in sides]
     title = f"{environment}: {', '.join(names)}"
-    about = [[escape(side.label), escape(side.about)] for side in sides]
+    about = [[escape(side.label), escape(_about(side))] for side in sides]
     with plain_style():
         parts = [
             _table(["", "what it is"], about),
@@ -106,6 +107,11 @@ def page(environment: str, sides: Sequence[Side]) -> str:
     head = f"<meta charset='utf-8'><title>{escape(title)}</title><style>{STYLE}</style>"
     body = f"<h1>{escape(title)}</h1>{''.join(parts)}"
     return f"<!doctype html><html lang='en'><head>{head}</head><body>{body}</body></html>\n"
+
+
+def _about(side: Side) -> str:
+    made = f". Its score was made with {', '.join(side.later)}" if side.later else ""
+    return f"{side.about}{made}"
 
 
 def returns(sides: Sequence[Side]) -> Figure:

@@ -10,8 +10,7 @@ from ruamel.yaml.error import YAMLError
 
 from world_models.errors import ParameterError
 from world_models.origin import changes, git
-from world_models.origin.lock import Lock
-from world_models.origin.sides import leaves
+from world_models.origin.lock import Lock, leaves
 from world_models.schema import Overlay
 from world_models.tracking.tracker import clean
 

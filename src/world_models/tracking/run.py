@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from world_models.errors import Interrupted
-from world_models.origin.lock import within
-from world_models.origin.sides import leaves
+from world_models.origin.lock import leaves, within
 from world_models.schema import Overlay
 from world_models.storage.artifact import Card, lineage
 from world_models.storage.scratch import FOLDER, Scratch, find_root

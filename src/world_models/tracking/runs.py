@@ -114,7 +114,7 @@ class Runs:
             path = f"{stage}.json" if kind == "metrics" else "/".join(("reports", *rest))
             return self._artifact(runs[stage], path) if stage in runs else None
 
-        return Side(label, about, last.data.params, {}, read)
+        return Side(label, about, last.data.params, {}, (), read)
 
     def log_comparison(self, page: Path, reads: Sequence[Callable[[str], bytes | None]]) -> int:
         """Keep a page with the runs that evaluated the sides; returns with how many."""

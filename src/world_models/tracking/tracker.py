@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from world_models.errors import UserError
-from world_models.origin.sides import leaves
+from world_models.origin.lock import leaves
 from world_models.storage.artifact import CARD, Card, file_digest
 from world_models.storage.scratch import find_root
 from world_models.tracking.journal import Journal

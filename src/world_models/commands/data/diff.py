@@ -10,7 +10,7 @@ import pandas as pd
 
 from world_models.commands.data.versions import Version, open_version
 from world_models.errors import InputError
-from world_models.origin.sides import leaves
+from world_models.origin.lock import leaves
 from world_models.reports.readme.tables import number
 from world_models.storage.episodes import INDEX, EpisodeReader
 from world_models.storage.shards import Episode
@@ -145,7 +145,11 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
         if found[block]:
             yield block
         for name, (before, after) in found[block].items():
-            yield f"  {name}: {number(before)} → {number(after)}"
+            yield f"  {name}: {_value(before)} → {_value(after)}"
+
+
+def _value(value: Any) -> str:
+    return "nothing" if value is None else number(value)
 
 
 def _some(seeds: list[int]) -> str:

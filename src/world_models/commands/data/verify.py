@@ -13,7 +13,8 @@ def run(arguments: Namespace) -> int:
     damaged = [folder for folder, faults in found.items() if faults]
     if damaged:
         names = " ".join(map(str, damaged))
-        print(f"\nBring them back with `dvc checkout --force {names}`, or make them anew.")
+        print(f"\nIf DVC keeps them, `dvc checkout --force {names}` brings them back;")
+        print("else fetch them, or make them, anew.")
     return 1 if damaged else 0
 
 
