@@ -68,3 +68,17 @@ def test_a_run_whose_inputs_were_others_is_told_by_mlflow(runs, capsys):
     assert (found["run"], found["name"]) == (runs["cold"], "evaluate cold")
     assert found["inputs"][0]["name"] == "evolve cold"
     assert "no longer in dvc.lock" in found["problems"][0]
+
+
+def test_without_a_repository_no_commit_is_asked_for(runs, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["trace", "score.json"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert "there is no git repository" in told
+    assert "commit dvc.lock" not in told
+
+
+def test_a_path_that_nothing_made_is_told_with_the_nearest_ones(runs, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["trace", "scores"])
+    assert "(score.json)" in capsys.readouterr().err

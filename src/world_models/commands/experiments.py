@@ -59,7 +59,7 @@ def run(arguments: Namespace) -> int:
     """Print the workspace, HEAD with its experiments, and the revisions that were named."""
     root = find_root().resolve()
     os.chdir(root)  # git names files from there
-    if git.ask("rev-parse", "--git-dir") is None:
+    if not git.there():
         raise UserError(f"{root} is in no git repository: DVC keeps experiments in one.")
     rows = [_row(root, WORKSPACE, None), *_commits(root, arguments.revisions)]
     rows += _experiments(root, everywhere=arguments.all)

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.tree import Tree
 
-from world_models.origin import tree
+from world_models.origin import git, tree
 from world_models.origin.lock import within
 from world_models.origin.tree import Builder, Node
 from world_models.storage.scratch import find_root
@@ -112,6 +112,8 @@ def _item(node: Node, makers: Mapping[str, Run], made: dict[str, Item]) -> Item:
 
 
 def _fetch(node: Node) -> str:
+    if node.revision is None and not git.there():
+        return "there is no git repository, so no revision that brings it back"
     if node.revision is None:
         return "in no commit yet: commit dvc.lock, then any revision brings it back"
     return f"back: dvc get . {node.path} --rev {node.revision[:12]}"

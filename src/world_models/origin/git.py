@@ -17,6 +17,11 @@ def ask(*arguments: str, **environment: str) -> str | None:
     return None if printed is None else printed.decode("utf-8", "replace").strip()
 
 
+def there() -> bool:
+    """Whether the working folder lies in a repository, and git is there to read it."""
+    return ask("rev-parse", "--git-dir") is not None
+
+
 def address() -> str | None:
     """The repository's address (its remote ``origin``), without a password or token; None if none.
 

@@ -96,6 +96,8 @@ def _commit(name: str) -> str:
     if name in experiments:
         return experiments[name]
     known = f"; DVC's experiments are {', '.join(sorted(experiments))}" if experiments else ""
+    if not git.there():
+        raise InputError(f"{name} is no MLflow run, and there is no git repository to look in.")
     raise InputError(
         f"{name} is no MLflow run, no revision of git and no experiment of DVC{known}. The "
         f"working folder is called {WORKSPACE}."
