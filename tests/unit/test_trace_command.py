@@ -81,4 +81,4 @@ def test_without_a_repository_no_commit_is_asked_for(runs, capsys):
 def test_a_path_that_nothing_made_is_told_with_the_nearest_ones(runs, capsys):
     with pytest.raises(SystemExit):
         cli.main(["trace", "scores"])
-    assert "(score.json)" in capsys.readouterr().err
+    assert "Name what one made (score.json" in capsys.readouterr().err
