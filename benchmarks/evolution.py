@@ -15,9 +15,10 @@ import torch
 from gymnasium.envs.box2d import car_racing
 
 from world_models.controller.policy import ControllerSpec, count, policies
+from world_models.engine import cores
 from world_models.engine.api import Engine, Task
 from world_models.engine.processes import ProcessEngine
-from world_models.engine.settings import EngineSettings, usable_cores
+from world_models.engine.settings import EngineSettings
 from world_models.envs.carracing.simulator import CarRacing
 from world_models.envs.carracing.specification import SPECIFICATION
 from world_models.memory.model import Initial, Memory
@@ -144,18 +145,18 @@ def measure() -> list[dict[str, object]]:
     tasks["ours"] = Task(setup, plan, ours)
     timeout = EngineSettings.from_environment({}).timeout
     rates: dict[str, list[float]] = {name: [] for name in [*tasks, "alone"]}
-    with ProcessEngine(1, timeout) as one, ProcessEngine(usable_cores(), timeout) as all_cores:
+    with ProcessEngine(1, timeout) as one, ProcessEngine(cores.usable(), timeout) as all_cores:
         for seed in range(ROUNDS + 1):  # round 0 warms up
             for name, task in tasks.items():
                 rates[name].append(rate(all_cores, task, seed))
             rates["alone"].append(rate(one, tasks["ours"], seed))
         size = max(value for _, value in all_cores.run(Task(setup, plan, memory), range(1)))
     medians = {name: statistics.median(values[1:]) for name, values in rates.items()}
-    cores = usable_cores()
+    count = cores.usable()
     return [
         line("CarRacing with V, M, C / physics alone", medians["ours"], medians["physics"], 0.3),
         line("CarRacing with V, M, C / plain loop", medians["ours"], medians["plain"], 20.0),
-        line("a core: all at work / one alone", medians["ours"] / cores, medians["alone"], 0.85),
+        line("a core: all at work / one alone", medians["ours"] / count, medians["alone"], 0.85),
         line("memory of a worker / stated bound", size, 1000.0, 1.0, unit="MB", most=True),
     ]
 

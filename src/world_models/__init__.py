@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["Agent", "load", "read"]
 _MODULES = {"Agent": "agent", "load": "loading", "read": "folders"}
 
+# By name, as no result depends on it; first, as torch may bind this thread to one core.
+import_module("world_models.engine.cores")
 # By name: which environments there are changes no result, so that no stage depends on it.
 import_module("world_models.envs.registration").register()
 

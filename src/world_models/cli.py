@@ -9,7 +9,8 @@ import sys
 from importlib import import_module
 
 from world_models.commands.arguments import agents, data, experiments
-from world_models.errors import Interrupted, UserError
+from world_models.engine.surroundings import settle
+from world_models.errors import Interrupted, SimulatorDiedError, UserError
 
 EXAMPLES = """examples:
   world-models describe ENV                   the networks, part by part
@@ -70,6 +71,7 @@ def main(argv: list[str] | None = None) -> None:
     """Run a command and exit: 0 done, 1 not well (doctor), 2 a fault to mend, 130 interrupted."""
     arguments = parser().parse_args(argv)
     try:
+        settle()
         command = import_module(f"world_models.commands.{arguments.command}")
         code = command.run(arguments)
         sys.stdout.flush()
@@ -80,6 +82,9 @@ def main(argv: list[str] | None = None) -> None:
     except UserError as error:
         words = arguments.command.rstrip("_").replace(".", " ")
         print(f"world-models {words}: {error}", file=sys.stderr)
+        sys.exit(2)
+    except SimulatorDiedError as error:
+        print(f"world-models: {error}. Run the same command again.", file=sys.stderr)
         sys.exit(2)
     except OSError as error:  # a folder that is none, a full disk, a name that is too long
         if error.filename is None:

@@ -13,6 +13,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecMonitor
 
 from world_models.errors import InputError, ParameterError
+from world_models.memory.sizes import Sizes
 from world_models.storage import artifact, tensors
 from world_models.vision import model as vision_model
 from world_models.vision.network import PAPER_CHANNELS, VAE
@@ -120,6 +121,36 @@ def test_earlier_observations_are_not_overwritten(checkpoint):
     kept = first.copy()
     env.step(env.action_space.sample())
     assert np.array_equal(first, kept)
+
+
+def test_seeds_of_a_vector_are_one_for_each_member_or_a_number_of_any_kind(checkpoint):
+    env = DreamVectorEnv(3, checkpoint=checkpoint[0])
+    counted = env.reset(seed=np.int64(5))[0]
+    assert np.array_equal(counted, env.reset(seed=5)[0])
+    assert np.array_equal(counted, env.reset(seed=[5, 6, 7])[0])
+    for seeds in ([1, 2], [1, 2, 3, 4]):
+        with pytest.raises(ParameterError, match=f"{len(seeds)} seeds for 3 dreams"):
+            env.reset(seed=seeds)
+    with pytest.raises(ParameterError, match="reset_mask has shape"):
+        env.reset(options={"reset_mask": np.array([True, False])})
+
+
+def test_forked_children_dream_too(tmp_path):
+    """M of the paper's size starts OpenMP's threads, of which a forked child has none."""
+    large = Sizes(64, 1, 512, 5, restart=True, reward_head=False, end_head=False)
+    write_artifact(tmp_path / "mdnrnn", memory(large), "takecover")
+    made = {"checkpoint": str(tmp_path / "mdnrnn")}
+    here = gymnasium.make(ID, **made)
+    expected = here.reset(seed=3)[0]
+    step = here.step(np.zeros(1, np.float32))[0]
+    envs = gymnasium.make_vec(ID, num_envs=2, vectorization_mode="async", **made)
+    try:
+        envs.reset_async(seed=3)
+        np.testing.assert_allclose(envs.reset_wait(timeout=60)[0][0], expected, atol=1e-5)
+        envs.step_async(np.zeros((2, 1), np.float32))
+        np.testing.assert_allclose(envs.step_wait(timeout=60)[0][0], step, atol=1e-4)
+    finally:
+        envs.close(terminate=True)
 
 
 def test_autoreset_on_the_next_step_equals_single_environments(checkpoint):

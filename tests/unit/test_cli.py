@@ -78,6 +78,17 @@ def test_describe_follows_params_yaml(tmp_path, capsys):
     assert "C  360 parameters" in told  # 8 · 40 + 40, no biases in Doom
 
 
+def test_describe_has_the_projects_sizes_from_any_folder_of_it(monkeypatch, capsys):
+    root = Path(__file__).resolve().parents[2]
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    said = []
+    for folder in (root, root / "experiments/seeds"):
+        monkeypatch.chdir(folder)
+        assert _run("describe", "takecover") == 0
+        said.append(capsys.readouterr().out)
+    assert said[0].replace(str(root), "") == said[1].replace(str(root), "")
+
+
 def test_parts_that_are_described_are_those_that_are_trained():
     shape = describe._paper("takecover")
     tensors = describe.networks("takecover", shape)["M"]["parts"]["lstm"]["tensors"]

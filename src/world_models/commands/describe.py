@@ -15,6 +15,7 @@ from world_models.errors import ParameterError
 from world_models.memory.network import MDNRNN
 from world_models.memory.sizes import Sizes
 from world_models.schema import read_yaml
+from world_models.storage.scratch import find_root
 from world_models.vision.network import PAPER_CHANNELS, VAE
 
 
@@ -29,7 +30,7 @@ class Shape(NamedTuple):
 
 def run(arguments: Namespace) -> int:
     """Print the networks."""
-    environment, params = arguments.environment, arguments.params
+    environment, params = arguments.environment, arguments.params or find_root() / "params.yaml"
     paper = _paper(environment)
     shape = _configured(environment, params) if params.exists() or paper is None else paper
     original = networks(environment, paper) if paper else {}

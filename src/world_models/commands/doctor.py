@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from world_models.commands.health import Finding, probe, project
-from world_models.engine.settings import usable_cores
+from world_models.engine import cores
 from world_models.envs import catalogue
 from world_models.storage.scratch import find_root
 
@@ -61,8 +61,7 @@ def _machine() -> Iterator[Finding]:
     fits = (3, 11) <= sys.version_info[:2] < (3, 14)
     yield Finding("python", python, fits, "use Python 3.11, 3.12 or 3.13 (make setup PYTHON=…)")
     yield Finding("system", f"{platform.system()} {platform.release()} {platform.machine()}")
-    cores, everywhere = usable_cores(), os.cpu_count()
-    yield Finding("cores", f"{cores} usable of {everywhere}; one worker each")
+    yield Finding("cores", f"{cores.usable()} usable of {os.cpu_count()}; one worker each")
     yield Finding("CPU features", _cpu())
     memory = psutil.virtual_memory().available / 1e9
     cure = "close something, or lower WORLD_MODELS_WORKERS and the batch sizes"

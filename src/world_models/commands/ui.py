@@ -7,7 +7,7 @@ from argparse import Namespace
 
 from world_models.errors import UserError
 from world_models.origin.addresses import without_passwords
-from world_models.tracking import moved, store
+from world_models.tracking import moved, reading, store
 
 PAGE = f"#/experiments?{store.TRAINING}"
 TRIED = 20
@@ -24,7 +24,8 @@ def run(arguments: Namespace) -> int:
     if store.database_path(location.uri) is None:
         where = without_passwords(location.uri)
         raise UserError(f"The runs are recorded in {where}: open its own page.")
-    moved.follow(location)
+    with reading.answering(location.uri):
+        moved.follow(location)
     _become(location.uri, free_port(arguments.port), arguments.port)
     return 0
 

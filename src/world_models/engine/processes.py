@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from world_models.engine.api import ONE_THREAD, Task
+from world_models.engine.cores import PINNING
 from world_models.engine.spread import Death, spread
 from world_models.engine.states import SIMULATOR_DIED
 from world_models.engine.worker import main as live
@@ -44,7 +45,7 @@ class Worker:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", boot],
                 stdin=subprocess.DEVNULL,
-                env=os.environ | ONE_THREAD,
+                env=_environment(),
                 pass_fds=(theirs.fileno(),),
                 process_group=0,
             )
@@ -88,6 +89,11 @@ class Worker:
             os.killpg(self.pid, signal.SIGKILL)
         self.connection.close()
         return self._process.wait()
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name not in PINNING}
+    return kept | ONE_THREAD
 
 
 def _reason(code: int) -> str:

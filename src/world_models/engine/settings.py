@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TypeVar
 
+from world_models.engine import cores
 from world_models.engine.api import Engine
 from world_models.engine.cluster import ClusterEngine
 from world_models.engine.processes import ProcessEngine
@@ -40,17 +41,10 @@ class EngineSettings:
             UserError: a value is no positive number.
         """  # noqa: D205
         return cls(
-            workers=_positive(environment, "WORLD_MODELS_WORKERS", int, usable_cores()),
+            workers=_positive(environment, "WORLD_MODELS_WORKERS", int, cores.usable()),
             scheduler=environment.get("WORLD_MODELS_SCHEDULER") or None,
             timeout=_positive(environment, "WORLD_MODELS_TIMEOUT", float, TIMEOUT),
         )
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _positive(environment: Mapping[str, str], key: str, kind: Callable[[str], N], default: N) -> N:

@@ -20,6 +20,7 @@ from typing import Any, Generic, TypeVar
 
 from world_models import schema
 from world_models.engine.settings import EngineSettings
+from world_models.engine.surroundings import settle
 from world_models.errors import Interrupted, UserError
 from world_models.schema import Overlay, Parameters
 from world_models.stages import dependencies
@@ -118,6 +119,7 @@ def main(stage: Stage[P], argv: list[str] | None = None) -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGINT, _interrupt)
     try:
+        settle()
         _check_all(arguments)
         _run(stage, arguments)
     except UserError as error:
@@ -208,22 +210,21 @@ def _run(stage: Stage[P], arguments: argparse.Namespace) -> None:
     search = {name: value for name, value in values.items() if name not in stage.resume_ignores}
     read = [given.path for given in inputs.values()]
     key = fingerprint(search, cards, dependencies.describe(stage.name, environment))
-    with (
-        Scratch.open(find_root(), stage.name, environment, key) as scratch,
-        open_run(stage.name, environment, values, cards, scratch, source, read) as tracker,
-    ):
-        for kind, given in inputs.items():
-            tracker.log_input(kind, given.path, given.card)
-        engine, numbers = EngineSettings.from_environment(), getattr(arguments, "numbers", None)
-        context = Context(environment, tracker, engine, scratch, numbers)
-        stage.run(parameters, inputs, outputs, context)
-        if stage.artifact:
-            _write_readme(stage.name, outputs.artifact)
-        _log_models(stage.name, inputs, outputs, tracker)
-        tracker.log_outputs(outputs.metrics, outputs.reports)
-        _log_pictures(stage.name, inputs, outputs.reports, environment, tracker)
-        if stage.artifact or stage.metrics:
-            tracker.log_result(outputs.artifact if stage.artifact else arguments.metrics)
+    with Scratch.open(find_root(), stage.name, environment, key) as scratch:
+        with open_run(stage.name, environment, values, cards, scratch, source, read) as tracker:
+            for kind, given in inputs.items():
+                tracker.log_input(kind, given.path, given.card)
+            engine, numbers = EngineSettings.from_environment(), getattr(arguments, "numbers", None)
+            context = Context(environment, tracker, engine, scratch, numbers)
+            stage.run(parameters, inputs, outputs, context)
+            if stage.artifact:
+                _write_readme(stage.name, outputs.artifact)
+            _log_models(stage.name, inputs, outputs, tracker)
+            tracker.log_outputs(outputs.metrics, outputs.reports)
+            _log_pictures(stage.name, inputs, outputs.reports, environment, tracker)
+            if stage.artifact or stage.metrics:
+                tracker.log_result(outputs.artifact if stage.artifact else arguments.metrics)
+        # After the run's end, which waits for its recorder: who is killed meanwhile loses nothing.
         scratch.remove(stage.keeps)
 
 

@@ -44,7 +44,8 @@ def agent(address: str) -> Iterator[dict[str, Path]]:
     reading.be_impatient()
     if not mlflow.is_tracking_uri_set():  # type: ignore[no-untyped-call]
         location = store.locate()
-        moved.follow(location)
+        with reading.answering(location.uri):
+            moved.follow(location)
         mlflow.set_tracking_uri(location.uri)
     with tempfile.TemporaryDirectory(prefix="world-models-") as folder:
         data = _download(address, Path(folder) / "agent") / DATA

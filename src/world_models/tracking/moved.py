@@ -10,7 +10,6 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from world_models.errors import InputError
 from world_models.tracking.store import Location, database_path
 
 ADDRESSES = {
@@ -32,18 +31,12 @@ def follow(location: Location) -> int:
         How many experiments have moved.
 
     Raises:
-        InputError: the database is damaged.
+        sqlite3.Error: the database is damaged, in use, or may not be written.
     """
     path = database_path(location.uri)
     if path is None or location.artifacts is None or not path.exists():
         return 0
-    try:
-        return _follow(path, location.artifacts)
-    except sqlite3.Error as error:
-        raise InputError(
-            f"{path} is no database of MLflow, or is damaged ({error}). Bring back a copy, or move "
-            "it away: the next stage makes a new one."
-        ) from error
+    return _follow(path, location.artifacts)
 
 
 def _follow(path: Path, artifacts: str) -> int:

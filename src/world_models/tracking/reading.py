@@ -19,6 +19,15 @@ FAULTS = (MlflowException, SQLAlchemyError, sqlite3.Error, ImportError, OSError)
 """What MLflow raises where a store is away, refuses, is damaged, or needs a driver."""
 
 
+_OF_SQLITE = {
+    "is locked": "Another process writes to it: wait until that ends, or stop it.",
+    "readonly": "The file may not be written: chmod or chown it, or record elsewhere.",
+    "disk is full": "Free some space; nothing is lost.",
+    "unable to open": "The file or its folder may not be read: chmod or chown it.",
+    "no such table": "It is no database of MLflow: name another, or move it away.",
+}
+
+
 def client() -> MlflowClient | None:
     """A client of the store; None if nothing has been recorded yet.
 
@@ -32,8 +41,8 @@ def client() -> MlflowClient | None:
     if path is not None and not path.exists():
         return None
     be_impatient()
-    moved.follow(location)
     with answering(location.uri):
+        moved.follow(location)
         opened = MlflowClient(location.uri)
         opened.search_experiments(max_results=1)
     return opened
@@ -78,6 +87,9 @@ def cure(why: str, uri: str) -> str:
         return f"Copy the database, then: mlflow db upgrade {uri}."
     if "not a database" in why or "malformed" in why:
         return "The file is damaged: bring back a copy, or move it away, and a new one is made."
+    for words, help_ in _OF_SQLITE.items():
+        if words in why:
+            return help_
     if "ModuleNotFoundError" in why or "ImportError" in why:
         return "Install that package: it is the driver of this kind of database."
     if "was deleted" in why:  # the message names its cure

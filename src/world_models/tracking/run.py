@@ -193,7 +193,8 @@ def _opening(
         else "dvc.yaml",
         "uri": location.uri,
         "artifacts": location.artifacts,
-        "experiment": os.environ.get("MLFLOW_EXPERIMENT_NAME", f"world-models-{environment}"),
+        "experiment": os.environ.get("MLFLOW_EXPERIMENT_NAME", "").strip()
+        or f"world-models-{environment}",
         "name": f"{stage}@{environment}",
         "tags": tags,
         "own": dict(parameters),
@@ -236,10 +237,17 @@ def _tags(stage: str, environment: str, parameters: Mapping[str, Any]) -> dict[s
         "dvc.experiment": experiment,
         "dvc.stage": os.environ.get("DVC_STAGE", ""),
         "process": processes.identity(os.getpid()),
-        "mlflow.user": getpass.getuser(),
+        "mlflow.user": _user(),
         "mlflow.source.name": f"src/world_models/stages/{stage}.py",
         "mlflow.source.type": "LOCAL",
     }
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a number without a name, as in many containers
+        return f"uid-{os.getuid()}"
 
 
 def _cell(source: Source) -> dict[str, str]:

@@ -5,12 +5,14 @@ tau=1.15)``, and ``gymnasium.make_vec(…, num_envs=64, …)`` for many at once.
 """
 
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
+import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
@@ -27,6 +29,10 @@ from world_models.worlds.dream import Dream
 
 LIMIT = 1e6
 """Bound of the observation space: wider than what any M says, but finite."""
+
+# OpenMP's threads do not exist in a forked child (Gymnasium's AsyncVectorEnv), which would wait
+# for them for ever.
+os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 Observation = NDArray[np.float32]
 Frame = NDArray[np.uint8]
@@ -214,11 +220,24 @@ class DreamVectorEnv(VectorEnv[Observation, Observation, NDArray[Any]]):
         Args:
             seed: of the first member, the others count up from it; or one for each member.
             options: may hold the mask; the rest of the members goes on.
+
+        Raises:
+            ParameterError: there are more or fewer seeds, or values in the mask, than members.
         """
+        if isinstance(seed, (int, np.integer)):
+            seed = int(seed)
+        elif seed is not None and len(seed) != self.num_envs:
+            raise ParameterError(f"{len(seed)} seeds for {self.num_envs} dreams: give one each.")
         super().reset(seed=seed if isinstance(seed, int) else None)
         mask = np.ones(self.num_envs, np.bool_)
-        if options and "reset_mask" in options and self._seeds is not None:
-            mask = np.asarray(options["reset_mask"], np.bool_)
+        if options and "reset_mask" in options:
+            given = np.asarray(options["reset_mask"], np.bool_)
+            if given.shape != mask.shape:
+                raise ParameterError(
+                    f"reset_mask has shape {given.shape}: give one value for each of the "
+                    f"{self.num_envs} dreams."
+                )
+            mask = given if self._seeds is not None else mask
         members = np.flatnonzero(mask)
         self._seed(members, seed)
         if mask.all():

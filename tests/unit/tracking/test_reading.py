@@ -2,6 +2,7 @@
 
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -68,7 +69,34 @@ def test_a_damaged_database_is_told(project, content, capsys):
     assert ended("trace", "made") == 0
     assert "without MLflow's runs" in capsys.readouterr().err
     assert ended("ui") == 2
-    assert "is no database of MLflow, or is damaged" in capsys.readouterr().err
+    assert "The file is damaged" in capsys.readouterr().err
+
+
+def test_a_database_that_is_in_use_is_waited_for_not_moved_away(project, capsys):
+    path = project / "mlflow.db"
+    with closing(sqlite3.connect(path)) as user:
+        user.execute("CREATE TABLE experiments (name TEXT, artifact_location TEXT)")
+        user.commit()
+        user.execute("BEGIN EXCLUSIVE")
+        assert ended("ui") == 2
+    said = capsys.readouterr().err
+    assert "Another process writes to it" in said
+    assert "move it away" not in said
+
+
+@pytest.mark.parametrize(
+    ("why", "cure"),
+    [
+        ("OperationalError: database is locked", "Another process"),
+        ("OperationalError: attempt to write a readonly database", "chmod"),
+        ("OperationalError: database or disk is full", "Free some space"),
+        ("OperationalError: unable to open database file", "may not be read"),
+        ("DatabaseError: database disk image is malformed", "move it away"),
+        ("MlflowException: Connection refused", "whether the server runs"),
+    ],
+)
+def test_each_fault_has_the_cure_that_fits(why, cure):
+    assert cure in reading.cure(why, "sqlite:///mlflow.db")
 
 
 def test_a_database_that_needs_a_driver_says_which(project, monkeypatch):
@@ -87,5 +115,7 @@ def test_a_fault_later_on_has_no_password_either(project):
 def test_a_database_of_something_else_moves_nothing(project):
     sqlite3.connect(project / "mlflow.db").close()
     (project / "mlflow.db").write_bytes(b"")
-    with pytest.raises(InputError, match="no database of MLflow"):
+    with pytest.raises(sqlite3.Error, match="no such table"):
         moved.follow(store.locate())
+    with pytest.raises(InputError, match="no database of MLflow"):
+        reading.client()

@@ -15,7 +15,7 @@ def describe(p: argparse.ArgumentParser) -> None:
         "where there is one, else the paper's."
     )
     p.add_argument("environment", choices=catalogue.names())
-    p.add_argument("--params", type=Path, default=Path("params.yaml"), metavar="FILE")
+    p.add_argument("--params", type=Path, metavar="FILE", help="default: the project's params.yaml")
     values.for_programs(p)
 
 
