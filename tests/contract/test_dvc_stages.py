@@ -123,3 +123,29 @@ def test_a_table_depends_on_all_that_it_is_made_of(pipeline):
     expected |= {str(folder / "metrics"), *code, *_before(folder)}
     assert set(read_yaml(ROOT / pipeline)["stages"]["scores"]["deps"]) == expected
     assert (ROOT / folder / costs.FILE).exists()  # DVC refuses a dependency that is missing
+
+
+def test_commands_are_words_of_any_shell():
+    """DVC runs them by the user's shell: an assignment before a command is not for csh or fish."""
+    with Repo(str(ROOT)) as repo:
+        commands = [stage.cmd for stage in repo.index.stages if stage.cmd]
+    assert commands
+    for words in map(shlex.split, commands):
+        assert words[:2] == ["env", "PYTHONPATH=src"], words
+
+
+def test_lock_file_has_the_commands_of_the_pipeline():
+    """A command that differs is run again, whatever it makes."""
+    with Repo(str(ROOT)) as repo:
+        for stage in repo.index.stages:
+            if stage.cmd and stage.path_in_repo in LOCKED:
+                known = LOCKED[stage.path_in_repo].get(stage.name)
+                assert known in (None, stage.cmd), stage.addressing
+
+
+LOCKED = {
+    f"{path.parent.relative_to(ROOT)}/dvc.yaml".removeprefix("./"): {
+        name: entry["cmd"] for name, entry in read_yaml(path)["stages"].items()
+    }
+    for path in [ROOT / "dvc.lock", *ROOT.glob("experiments/*/dvc.lock")]
+}
