@@ -19,6 +19,7 @@ from types import FrameType
 from typing import Any, Generic, TypeVar
 
 from world_models import schema
+from world_models.engine.parents import end_with_dvc
 from world_models.engine.settings import EngineSettings
 from world_models.engine.surroundings import settle
 from world_models.errors import Interrupted, UserError
@@ -120,6 +121,7 @@ def main(stage: Stage[P], argv: list[str] | None = None) -> None:
     signal.signal(signal.SIGINT, _interrupt)
     try:
         settle()
+        end_with_dvc()
         _check_all(arguments)
         _run(stage, arguments)
     except UserError as error:
