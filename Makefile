@@ -11,15 +11,9 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | column -t -s '	'
 
-setup: $(VENV)/.ready  ## build the environment in .venv, nothing else
-
-# The stamp is written last, so an interrupted set-up is done again.
-$(VENV)/.ready: pyproject.toml constraints.txt
-	$(PYTHON) tools/check_python.py
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cluster,dev]'
-	$(BIN)/python tools/vega.py
-	touch $@
+# A Python that was named has to be the environment's; python3 is for where there is none yet.
+setup:  ## build the environment in .venv, nothing else
+	@$(PYTHON) tools/environment.py $(VENV) $(if $(filter command% environment%,$(origin PYTHON)),--exactly)
 
 run: setup  ## both pipelines: seven stages each, to videos and scores
 	world-models check
