@@ -1,7 +1,8 @@
 """Build the environment in a folder, unless what is there works: ``environment.py .venv``.
 
 What is there counts as working if its Python and pip run and its stamp says that it was built
-whole, in this folder, from these files. Python 3.6 can read this file, so that one too old is told so.
+whole, in this folder, from these files. Python 3.6 can read this file, so that one that is too
+old is told so.
 """
 
 import hashlib
