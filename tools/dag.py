@@ -38,6 +38,8 @@ EXEMPT = {
     "progress": "shows progress",
     "errors": "holds messages",
     "storage.scratch": "keeps state to resume from, whole or not at all",
+    "storage.owned": "says whose a folder is, and sweeps what killed processes left",
+    "storage.temporary": "makes temporary folders",
     "stages.command": "reads the command line and calls the stage",
     "stages.dependencies": "reads what this tool writes",
 }

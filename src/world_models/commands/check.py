@@ -4,7 +4,6 @@ import difflib
 import itertools
 import shlex
 import shutil
-import tempfile
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from world_models.errors import ParameterError
 from world_models.experiment import check, check_overlay
 from world_models.origin.lock import leaves, parse_yaml
 from world_models.schema import Overlay
+from world_models.storage import temporary
 from world_models.storage.scratch import find_root
 
 PARAMS = "params.yaml"
@@ -60,7 +60,7 @@ def _check_changed(params: Path, change: Sequence[str]) -> None:
     from dvc.exceptions import InvalidArgumentError
     from dvc.utils.hydra import apply_overrides
 
-    with tempfile.TemporaryDirectory(prefix="world-models-") as folder:
+    with temporary.folder() as folder:
         copy = Path(shutil.copy(params, folder))
         try:
             apply_overrides(copy, list(change))

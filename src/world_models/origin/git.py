@@ -2,13 +2,12 @@
 
 import os
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 
 from world_models.origin import digests
 from world_models.origin.addresses import without_passwords
+from world_models.storage import temporary
 
 
 def ask(*arguments: str, **environment: str) -> str | None:
@@ -36,8 +35,8 @@ def changed(paths: Sequence[str]) -> bool:
     # An index of our own: DVC's copies for experiments carry flags that hide changes, and the
     # user's index is not ours to refresh.
     top = ask("rev-parse", "--show-toplevel")
-    with tempfile.TemporaryDirectory() as folder:
-        index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
+    with temporary.folder() as folder:
+        index = {"GIT_INDEX_FILE": str(folder / "index")}
         ask("read-tree", "HEAD", **index)
         given = [f":(top){name}" for name in paths]
         status = ask("status", "--porcelain", "--untracked-files=all", "--", *given, **index)

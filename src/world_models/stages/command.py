@@ -11,7 +11,6 @@ import json
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +24,7 @@ from world_models.engine.surroundings import settle
 from world_models.errors import Interrupted, UserError
 from world_models.schema import Overlay, Parameters
 from world_models.stages import dependencies
-from world_models.storage import atomic
+from world_models.storage import atomic, temporary
 from world_models.storage.artifact import Card, check_made_together, open_artifact
 from world_models.storage.scratch import Scratch, find_root, fingerprint
 from world_models.tracking.run import Source, open_run
@@ -260,8 +259,8 @@ def _log_pictures(
     if not tracker.recording:
         return
     vae = given["vae"].path if "vae" in given else None
-    with tempfile.TemporaryDirectory(prefix="world-models-") as name:
-        pictures, slides = (Path(name) / kind for kind in ("pictures", "slides"))
+    with temporary.folder() as folder:
+        pictures, slides = (folder / kind for kind in ("pictures", "slides"))
         pictures.mkdir()
         slides.mkdir()
         try:

@@ -1,17 +1,23 @@
 """Outputs appear whole or not at all: written in a hidden sibling, flushed to disk, renamed."""
 
 import errno
+import glob
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 
 from world_models.errors import UserError
+from world_models.storage import owned
 
+_SUFFIX = ".own.partial"
+_OLD = 86_400.0
+"""Seconds without a change after which nobody writes a draft any more."""
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
@@ -25,15 +31,11 @@ def atomic_folder(out: Path) -> Iterator[Path]:
     Raises:
         UserError: the disk is full or may not be written, with the cure.
     """
-    with readable_refusals(out):
-        draft = _draft(out)
-        try:
-            draft.mkdir()
-            yield draft
-            _flush(draft)
-            _swap(draft, out)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
+    with readable_refusals(out), _draft(out) as draft:
+        draft.mkdir()
+        yield draft
+        _flush(draft)
+        _swap(draft, out)
 
 
 @contextmanager
@@ -45,15 +47,11 @@ def atomic_file(out: Path) -> Iterator[Path]:
     Raises:
         UserError: the disk is full or may not be written, with the cure.
     """
-    with readable_refusals(out):
-        draft = _draft(out)
-        try:
-            yield draft
-            _sync(draft)
-            draft.replace(out)
-            _sync(out.parent)
-        finally:
-            draft.unlink(missing_ok=True)
+    with readable_refusals(out), _draft(out) as draft:
+        yield draft
+        _sync(draft)
+        draft.replace(out)
+        _sync(out.parent)
 
 
 def write(out: Path, data: bytes) -> None:
@@ -62,22 +60,36 @@ def write(out: Path, data: bytes) -> None:
         draft.write_bytes(data)
 
 
-def _draft(out: Path) -> Path:
+@contextmanager
+def _draft(out: Path) -> Iterator[Path]:
+    """A path to write, in a folder of our own beside ``out``: renaming needs the same disk."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(out)
-    return out.parent / f".{out.name}.{os.getpid()}.partial"
+    owned.sweep(out.parent, f".{glob.escape(out.name)}.*{_SUFFIX}")
+    _sweep_numbered(out)
+    folder = owned.make(out.parent, f".{out.name}.", _SUFFIX)
+    try:
+        yield folder.path / out.name
+    finally:
+        folder.remove()
 
 
-def _sweep(out: Path) -> None:
-    """Remove what a killed process left behind, never what a live one is writing."""
+def _sweep_numbered(out: Path) -> None:
+    """Remove drafts of earlier versions, named by a process's number and without a lock.
+
+    In another container the number means nothing, so they have to be old as well.
+    """
     pattern = re.compile(rf"\.{re.escape(out.name)}\.(\d+)\.partial(\.old)?")
-    for path in out.parent.glob(".*.partial*"):
+    for path in out.parent.glob(f".{glob.escape(out.name)}.*.partial*"):
         match = pattern.fullmatch(path.name)
         if match is None:
             continue
-        owner = int(match[1])
-        if owner == os.getpid() or not psutil.pid_exists(owner):
-            _remove(path)
+        with suppress(OSError, OverflowError):  # another process removes it; no such number
+            if psutil.pid_exists(int(match[1])):
+                continue
+            found = [one.lstat() for one in (path, *path.rglob("*"))]
+            old = max(one.st_mtime for one in found) < time.time() - _OLD
+            if old and owned.is_own(found[0]):
+                _remove(path)
 
 
 def _remove(path: Path) -> None:
@@ -88,7 +100,8 @@ def _remove(path: Path) -> None:
 
 
 def _swap(draft: Path, out: Path) -> None:
-    # A rename cannot replace a folder that holds something, so the old one steps aside first.
+    # A rename cannot replace a folder that holds something, so the old one steps aside first: into
+    # the draft's own folder, which is removed at the end.
     if not out.exists() and not out.is_symlink():
         draft.rename(out)
     else:
@@ -99,7 +112,6 @@ def _swap(draft: Path, out: Path) -> None:
         except BaseException:
             aside.rename(out)
             raise
-        _remove(aside)
     _sync(out.parent)
 
 

@@ -7,7 +7,6 @@ the one that has it only if it scores higher beyond chance. Only the recorder's 
 import csv
 import math
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import fmean, stdev
@@ -21,6 +20,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from world_models.storage import temporary
 from world_models.tracking.fetching import DATA
 from world_models.tracking.models import DIGEST, EPISODES
 from world_models.tracking.pipelines import link
@@ -136,10 +136,10 @@ class Registry:
 
     def _returns(self, version: ModelVersion) -> dict[int, float]:
         model = self._client.get_logged_model(version.tags["model"])
-        with tempfile.TemporaryDirectory(prefix="world-models-") as folder:
+        with temporary.folder() as folder:
             found = download_artifacts(
                 artifact_uri=f"{model.artifact_location}/{DATA}/{EPISODES}",
-                dst_path=folder,
+                dst_path=str(folder),
                 tracking_uri=self._uri,
             )
             return returns(Path(found))

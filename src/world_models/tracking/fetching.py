@@ -5,7 +5,6 @@ stored once (:mod:`world_models.tracking.models` writes it).
 """
 
 import json
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from mlflow.artifacts import download_artifacts
 
 from world_models.errors import InputError
 from world_models.origin.addresses import without_passwords
+from world_models.storage import temporary
 from world_models.storage.artifact import MODELS, open_artifact
 from world_models.tracking import moved, reading, store
 from world_models.tracking.store import SCHEME
@@ -47,8 +47,8 @@ def agent(address: str) -> Iterator[dict[str, Path]]:
         with reading.answering(location.uri):
             moved.follow(location)
         mlflow.set_tracking_uri(location.uri)
-    with tempfile.TemporaryDirectory(prefix="world-models-") as folder:
-        data = _download(address, Path(folder) / "agent") / DATA
+    with temporary.folder() as folder:
+        data = _download(address, folder / "agent") / DATA
         if not (data / AGENT).is_file():
             raise InputError(
                 f"{address} is no agent, but a part of one. Give an agent, such as "
@@ -69,11 +69,11 @@ def parts(data: Path) -> Iterator[dict[str, Path]]:
         InputError: one cannot be fetched, or is not the one that the agent was made of.
     """
     environment, named = _named(data / AGENT)
-    with tempfile.TemporaryDirectory(prefix="world-models-") as folder:
+    with temporary.folder() as folder:
         found = {}
         for kind, part in named.items():
             model = SCHEME + part["model"]
-            found[kind] = _download(model, Path(folder) / kind) / DATA
+            found[kind] = _download(model, folder / kind) / DATA
             _check(found[kind], kind, environment, part["card"], model)
         yield found
 

@@ -7,13 +7,13 @@ digest of their card; an agent's model names its parts and holds the episodes th
 import hashlib
 import json
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from mlflow.entities import LoggedModel, LoggedModelInput, LoggedModelStatus
 from mlflow.tracking import MlflowClient
 
+from world_models.storage import temporary
 from world_models.storage.artifact import Card, file_digest, open_artifact
 from world_models.tracking import mlmodel
 from world_models.tracking.fetching import AGENT, DATA
@@ -85,8 +85,7 @@ class Models:
         controller = cards["controller"]
         made_of = [*(part["card"] for part in parts.values()), file_digest(episodes)]
         digest = hashlib.sha256(" ".join(made_of).encode()).hexdigest()
-        with tempfile.TemporaryDirectory(prefix="world-models-") as name:
-            data = Path(name)
+        with temporary.folder() as data:
             text = json.dumps({"environment": controller.environment, "parts": parts}, indent=2)
             (data / AGENT).write_text(f"{text}\n", encoding="utf-8")
             shutil.copy(episodes, data / EPISODES)
@@ -121,9 +120,9 @@ class Models:
             model_type=name,
         )
         self._begun[digest] = model  # another try goes on with it
-        with tempfile.TemporaryDirectory(prefix="world-models-") as folder:
+        with temporary.folder() as folder:
             own = model.model_id, self._run_id, signature, frames, self.code
-            mlmodel.write(Path(folder), *own)
-            self._client.log_model_artifacts(model.model_id, folder)
+            mlmodel.write(folder, *own)
+            self._client.log_model_artifacts(model.model_id, str(folder))
         self._client.log_model_artifacts(model.model_id, str(data), DATA)
         return self._client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)

@@ -3,7 +3,6 @@
 import hashlib
 import os
 import re
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -17,6 +16,7 @@ from mlflow.tracking import MlflowClient
 from world_models.errors import InputError
 from world_models.origin.addresses import without_passwords
 from world_models.origin.sides import Side
+from world_models.storage import temporary
 from world_models.tracking import reading, store
 from world_models.tracking.pipelines import KIND, PARENT, PIPELINE, STAGE
 from world_models.tracking.run import COST
@@ -140,9 +140,9 @@ class Runs:
 
     def _artifact(self, run: Run, path: str) -> bytes | None:
         assert self._client is not None
-        with tempfile.TemporaryDirectory() as folder:
+        with temporary.folder() as folder:
             try:
-                found = self._client.download_artifacts(run.info.run_id, path, folder)
+                found = self._client.download_artifacts(run.info.run_id, path, str(folder))
             except (MlflowException, OSError):
                 return None
             return Path(found).read_bytes()

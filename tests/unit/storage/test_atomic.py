@@ -1,5 +1,6 @@
 """Outputs appear whole or not at all, on disks that are full and in processes that are killed."""
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -75,11 +76,34 @@ def test_what_a_killed_process_left_is_swept_and_a_live_one_s_work_is_not(tmp_pa
     killed = subprocess.run([sys.executable, "-c", script, str(out)], check=False)
     assert killed.returncode == -9
     assert len(names(tmp_path)) == 1, "the killed process's draft"
-    live = tmp_path / ".out.1.partial"  # process 1 lives
-    live.mkdir()
     with atomic.atomic_folder(out) as draft:
         (draft / "a").write_text("whole")
-    assert names(tmp_path) == [".out.1.partial", "out"]
+    assert names(tmp_path) == ["out"]
+
+
+def test_numbered_drafts_of_earlier_versions_are_swept_when_old_and_of_no_process(tmp_path):
+    absent = 2**22 + 1  # Linux's numbers are lower
+    for name in (f".out.{absent}.partial", f".out.{absent}.partial.old", ".out.1.partial"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a").write_text("half")
+    for name in (f".out.{10**30}.partial", f".other.{absent}.partial"):
+        (tmp_path / name).write_text("")
+    before = names(tmp_path)
+    atomic.write(tmp_path / "out", b"1")
+    assert names(tmp_path) == [*before, "out"], "a process of another container may write them"
+    for path in tmp_path.rglob("*"):
+        os.utime(path, (0, 0))
+    (tmp_path / f".out.{absent}.partial.old" / "a").touch()
+    atomic.write(tmp_path / "out", b"2")
+    assert set(before) - set(names(tmp_path)) == {f".out.{absent}.partial"}
+
+
+def test_a_write_does_not_disturb_another_of_the_same_name(tmp_path):
+    with atomic.atomic_folder(tmp_path / "out") as draft:
+        atomic.write(tmp_path / "out", b"in between")
+        (draft / "a").write_text("last")
+    assert names(tmp_path) == ["out"]
+    assert names(tmp_path / "out") == ["a"]
 
 
 def test_a_full_disk_is_told_with_the_cure(tmp_path):

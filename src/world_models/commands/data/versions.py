@@ -1,6 +1,5 @@
 """One version of a folder: as it lies here, or as DVC has it at a revision of git."""
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from world_models.errors import InputError
-from world_models.storage import cards
+from world_models.storage import cards, temporary
 from world_models.storage.artifact import CARD, Card
 from world_models.storage.scratch import find_root
 
@@ -63,10 +62,10 @@ def open_version(name: str) -> Iterator[Version]:
             )
         yield Version(name, Path(name), card, _Here(Path(name)))
         return
-    with tempfile.TemporaryDirectory(prefix="world-models-") as draft:
-        place = _Revision(folder, revision, Path(draft))
+    with temporary.folder() as draft:
+        place = _Revision(folder, revision, draft)
         place.bring(CARD)
-        yield Version(name, Path(draft), cards.read(Path(draft)), place)
+        yield Version(name, draft, cards.read(draft), place)
 
 
 @dataclass(frozen=True)
