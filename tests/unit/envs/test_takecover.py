@@ -2,7 +2,6 @@
 
 import contextlib
 import gc
-import json
 import os
 import shutil
 import signal
@@ -12,13 +11,17 @@ import tempfile
 import time
 from pathlib import Path
 
+import doom_work
 import gymnasium
 import numpy as np
 import psutil
 import pytest
 from test_takecover_frames import exact
 
-from world_models.envs.doom.launcher import check
+from world_models.engine.api import Task
+from world_models.engine.processes import ProcessEngine
+from world_models.envs.doom import launcher
+from world_models.envs.doom.launcher import check, check_shared
 from world_models.envs.doom.simulator import SCREENS, WINDOWS
 from world_models.envs.frames import SIZE
 from world_models.envs.takecover.simulator import TakeCover
@@ -275,7 +278,7 @@ def test_no_files_are_left(tmp_path):
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
     assert not list(work.iterdir())
-    assert not list(temporary.iterdir())
+    assert not list(temporary.glob("*/*"))
 
 
 @pytest.mark.parametrize("call", ["step", "reset"])
@@ -307,20 +310,195 @@ def test_no_game_outlives_its_player(tmp_path, number):
     assert not list(work.iterdir())
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="shared memory has files on Linux alone")
-def test_what_a_killed_player_left_is_swept_by_the_next(tmp_path):
-    process, _, temporary = player(tmp_path, "on")
-    notes = [json.loads(note.read_text()) for note in temporary.glob("*/owner.json")]
+SHARED = Path("/dev/shm")
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="shared memory has files on Linux alone")
+
+
+def until(condition, seconds=20.0):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and not condition():
+        time.sleep(0.02)
+    return condition()
+
+
+def memory(*notes):
+    """The files of the games that were started with these arguments."""
+    texts = [note.read_text() for note in notes if note.exists()]
+    names = [text.partition("+viz_instance_id ")[2].split()[0] for text in texts]
+    return [path for name in names for path in SHARED.glob(f"ViZDoom*{name}")]
+
+
+STARTS = """
+import sys
+import gymnasium
+import world_models
+from world_models.envs.doom import launcher
+launcher._WATCH = launcher._WATCH.replace("{game}", sys.argv[1])
+try:
+    gymnasium.make("WorldModels/TakeCover-v1")
+except Exception as error:
+    print(f"{type(error).__name__}: {error}")
+"""
+"""Something else runs in the game's place."""
+
+
+def starting(folder, lines):
+    game, temporary = folder / "game", folder / "temporary"
+    game.write_text(f'#!/bin/sh\necho "$*" > {folder}/arguments\n{lines}\n')
+    game.chmod(0o700)
+    temporary.mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-c", STARTS, str(game)],
+        env=os.environ | {"TMPDIR": str(temporary)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    return process, temporary
+
+
+@LINUX
+@pytest.mark.parametrize("moment", ["playing", "starting"])
+def test_what_a_killed_player_left_is_swept_by_the_next(tmp_path, moment):
+    if moment == "playing":
+        process, _, temporary = player(tmp_path, "on")
+    else:
+        process, temporary = starting(tmp_path, "exec sleep 60")
+        assert until((tmp_path / "arguments").exists)
+    found = memory(*temporary.glob("*/vizdoom-*/arguments"))
     process.kill()
     process.communicate(timeout=60)
-
-    def left():
-        shared = Path("/dev/shm")
-        return [path for note in notes for path in shared.glob(f"ViZDoom*{note['instance']}")]
-
-    assert len(notes) == 2
-    assert left()
+    assert len(found) == (6 if moment == "playing" else 2)
+    assert all(path.exists() for path in found)
     environment = os.environ | {"TMPDIR": str(temporary)}
     subprocess.run([sys.executable, "-c", PLAYS], env=environment, check=True)
-    assert not left()
-    assert not list(temporary.iterdir())
+    assert not any(path.exists() for path in found)
+    assert not list(temporary.glob("*/*"))
+
+
+@LINUX
+@pytest.mark.parametrize(("lines", "code"), [("exit 1", 1), ("sleep 0.1; kill -KILL $$", 137)])
+def test_a_game_that_ends_at_its_start_is_told_in_one_line(tmp_path, lines, code):
+    process, temporary = starting(tmp_path, lines)
+    said, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    told = f"SimulatorDiedError: Doom's own process ended at its start (exit code {code})\n"
+    assert said == told
+    assert (tmp_path / "arguments").exists()
+    assert not memory(tmp_path / "arguments")
+    assert not list(temporary.glob("*/*"))
+
+
+@LINUX
+def test_ctrl_c_at_a_game_s_start_leaves_nothing(tmp_path):
+    process, temporary = starting(tmp_path, "exec sleep 60")
+    assert until((tmp_path / "arguments").exists)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert "KeyboardInterrupt" in errors
+    assert not memory(tmp_path / "arguments")
+    assert not list(temporary.glob("*/*"))
+
+
+@LINUX
+def test_a_unit_whose_game_ends_at_its_start_is_done_again(tmp_path, capfd):
+    with ProcessEngine(workers=1, timeout=60) as engine:
+        task = Task(None, tmp_path / "flag", doom_work.play_after_a_death)
+        assert dict(engine.run(task, range(2))) == {0: 1.0, 1: 1.0}
+    said = capfd.readouterr().err
+    assert "Doom's own process ended at its start" in said
+    assert "lost its worker (its simulator died)" in said
+
+
+FORKS = """
+import gc, os, signal, sys
+import numpy as np
+from gymnasium.error import ClosedEnvironmentError, ResetNeeded
+from world_models.envs.takecover.simulator import TakeCover
+env = TakeCover()
+env.reset(seed=1)
+for end in ("exit", "close", "forget", "play"):
+    pid = os.fork()
+    if not pid:
+        signal.alarm(10)
+        if end == "close":
+            env.close()
+        elif end == "forget":
+            del env
+            gc.collect()
+        elif end == "play":
+            try:
+                env.step(np.zeros(1, np.float32))
+            except ResetNeeded:
+                pass
+            try:
+                env.reset()
+            except ClosedEnvironmentError:
+                sys.exit(7)
+        sys.exit(0)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    assert code == (7 if end == "play" else 0), (end, code)
+    assert env.step(np.zeros(1, np.float32))[1] == 1.0, end
+env.close()
+"""
+
+
+@LINUX
+def test_a_fork_leaves_the_game_to_its_maker(tmp_path):
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", FORKS], env=environment, check=True, timeout=60)
+    assert not list(tmp_path.glob("*/*"))
+
+
+def test_without_shared_memory(tmp_path):
+    with pytest.raises(EnvironmentMissingError, match="Mount it: mount -t tmpfs"):
+        check_shared(tmp_path / "absent")
+
+
+@LINUX
+def test_too_little_shared_memory_is_told_with_the_cure(tmp_path):
+    """In a mount namespace of its own: nobody else's shared memory changes."""
+    private = ["unshare", "--user", "--map-root-user", "--mount"]
+    if subprocess.run([*private, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no private namespaces here")
+    script = 'mount -t tmpfs -o size=16k tmpfs /dev/shm && exec "$@"'
+    command = [*private, "sh", "-c", script, "sh", sys.executable, "-c", STARTS, "{game}"]
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("EnvironmentMissingError: ViZDoom's game needs 1024 KB")
+    assert "/dev/shm has 16 KB free" in done.stdout
+    assert "docker run --shm-size" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        "+viz_instance_id ../../victim",
+        "+viz_instance_id /../victim",
+        "+viz_instance_id victim/",
+        "+viz_instance_id *",
+        '{"instance": "victim"}',
+        "+viz_instance_id",
+        "",
+        b"\xff\xfe",
+        None,
+    ],
+)
+def test_a_planted_note_removes_nothing(tmp_path, monkeypatch, note):
+    shared, folder = tmp_path / "shm", tmp_path / "folder"
+    folder.mkdir()
+    (shared / "ViZDoomSM").mkdir(parents=True)
+    victims = [tmp_path / "victim", shared / "victim", shared / "ViZDoomSMother"]
+    for victim in victims:
+        victim.touch()
+    monkeypatch.setattr(launcher, "SHARED", shared)
+    if note is None:
+        os.mkfifo(folder / "arguments")
+    else:
+        (folder / "arguments").write_bytes(note if isinstance(note, bytes) else note.encode())
+    launcher.remove_memory(folder)
+    assert all(victim.exists() for victim in victims)
+    (folder / "arguments").unlink()
+    (folder / "arguments").write_text("-x +viz_instance_id other +y")
+    launcher.remove_memory(folder)
+    assert [victim.exists() for victim in victims] == [True, True, False]

@@ -1,16 +1,26 @@
 """Starts ViZDoom's game with a scenario of the package."""
 
 import importlib
-import shutil
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from world_models.envs.doom.launcher import check, claim, prepare
+from world_models.envs.doom.launcher import (
+    check,
+    check_shared,
+    ended,
+    note_started,
+    prepare,
+    remove_memory,
+)
 from world_models.errors import EnvironmentMissingError, SimulatorDiedError
+from world_models.storage.owned import Owned
 
+_LOOK = 0.02
+"""Seconds between two looks at whether a game that starts has ended."""
 WITH_BAR = "640x480"
 """The resolution at which the status bar is drawn, as the paper's agent saw it."""
 
@@ -30,7 +40,7 @@ class Scenario:
     moves: Sequence[Sequence[float]]
 
 
-def start(scenario: Scenario, resolution: str, title: str) -> tuple[Any, Path]:
+def start(scenario: Scenario, resolution: str, title: str) -> tuple[Any, Owned]:
     """Start the game.
 
     Args:
@@ -43,15 +53,17 @@ def start(scenario: Scenario, resolution: str, title: str) -> tuple[Any, Path]:
 
     Raises:
         EnvironmentMissingError: ViZDoom is not installed or cannot start.
+        SimulatorDiedError: the game's process ended at its start.
     """
     vizdoom = _vizdoom(title)
     package = Path(vizdoom.__file__).parent
     check(package / "vizdoom")
+    check_shared()
     folder, executable = prepare(package / "vizdoom")
     game = vizdoom.DoomGame()
     game.load_config(str(Path(vizdoom.scenarios_path) / scenario.config))
     game.set_vizdoom_path(str(executable))
-    game.set_doom_config_path(str(folder / "game.ini"))
+    game.set_doom_config_path(str(folder.path / "game.ini"))
     game.set_doom_game_path(str(package / "freedoom2.wad"))
     game.set_doom_skill(scenario.skill)
     game.set_episode_timeout(0)
@@ -67,15 +79,60 @@ def start(scenario: Scenario, resolution: str, title: str) -> tuple[Any, Path]:
     game.set_window_visible(False)
     game.set_sound_enabled(False)
     game.clear_available_game_variables()
-    game.init()
-    claim(folder, game.get_instance_id())
+    _begin(game, folder)
     return game, folder
 
 
-def stop(game: Any, folder: Path) -> None:
+def _begin(game: Any, folder: Owned) -> None:
+    """Let ViZDoom start the game's process, in a thread that can be left alone."""
+    faults: list[BaseException] = []
+
+    def init() -> None:
+        try:
+            game.init()
+        except BaseException as error:
+            faults.append(error)
+
+    thread = threading.Thread(target=init, daemon=True)
+    thread.start()
+    try:
+        _await(thread, folder.path, faults)
+        note_started(folder.path, game.get_instance_id())
+        _check_lives(folder.path)
+    except BaseException:
+        _give_up(game, thread, folder)
+        raise
+
+
+def _give_up(game: Any, thread: threading.Thread, folder: Owned) -> None:
+    """Leave nothing of a game that was not to be, whether it is starting still or has ended."""
+    while thread.is_alive() and ended(folder.path) is None:
+        thread.join(_LOOK)
+    if not thread.is_alive():  # else it waits for the ended game for ever, and so would close()
+        game.close()
+    remove_memory(folder.path)
+    folder.remove()
+
+
+def _await(thread: threading.Thread, folder: Path, faults: list[BaseException]) -> None:
+    while thread.is_alive():
+        thread.join(_LOOK)
+        if thread.is_alive():
+            _check_lives(folder)
+    if faults:
+        raise faults[0]
+
+
+def _check_lives(folder: Path) -> None:
+    code = ended(folder)
+    if code is not None:
+        raise SimulatorDiedError(f"Doom's own process ended at its start (exit code {code})")
+
+
+def stop(game: Any, folder: Owned) -> None:
     """End the game's process and remove its folder."""
     game.close()
-    shutil.rmtree(folder, ignore_errors=True)
+    folder.remove()
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """A scenario of ViZDoom, seen as the paper's agent saw Doom: 64×64, without the status bar."""
 
+import ctypes
+import os
 import weakref
 from pathlib import Path
 from typing import Any
@@ -43,9 +45,10 @@ class Doom(gymnasium.Env[Frame, NDArray[np.float32]]):
     paper's agent, frames show what stands above the status bar (5/6 of the screen), resized by
     area. After the last step there is no screen: the frame before it is given again.
 
-    The game is started by the constructor. Its seed is drawn as ViZDoom's own Gymnasium wrapper
-    draws it, so that equal seeds and moves give equal episodes there and here, on a used
-    simulator as on a new one.
+    The game is started by the constructor and belongs to that process: in one that is forked later
+    the simulator counts as closed. The game's seed is drawn as ViZDoom's own Gymnasium wrapper
+    draws it, so that equal seeds and moves give equal episodes there and here, on a used simulator
+    as on a new one.
 
     Args:
         scenario: what is played.
@@ -56,6 +59,7 @@ class Doom(gymnasium.Env[Frame, NDArray[np.float32]]):
     Raises:
         ParameterError: for another renderer or render mode.
         EnvironmentMissingError: ViZDoom is not installed or cannot start.
+        SimulatorDiedError: the game's process ended at its start.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 35}  # noqa: RUF012
@@ -79,6 +83,7 @@ class Doom(gymnasium.Env[Frame, NDArray[np.float32]]):
         self._game, folder = game.start(scenario, resolution, about.title)
         # Runs on close(), on garbage collection or at the interpreter's exit, whichever is first.
         self._stop = weakref.finalize(self, game.stop, self._game, folder)
+        _RUNNING.add(self)
         self._palette = read_palette(Path(self._game.get_doom_game_path()))
         self._shrink = IndexedShrinker(height, width, WINDOWS[resolution], self._palette)
         self._screen = np.zeros((height, width), np.uint8)
@@ -91,12 +96,13 @@ class Doom(gymnasium.Env[Frame, NDArray[np.float32]]):
         """Start an episode; equal seeds and actions give equal episodes.
 
         Raises:
-            gymnasium.error.ClosedEnvironmentError: after :meth:`close`.
+            gymnasium.error.ClosedEnvironmentError: after :meth:`close`, or in a forked process.
             SimulatorDiedError: the game's process is gone.
         """
         if not self._stop.alive:
             raise gymnasium.error.ClosedEnvironmentError(
-                f"{self._about.title} is closed: make another one."
+                f"{self._about.title} is closed, or belongs to the process that this one was "
+                "forked from: make another one."
             )
         super().reset(seed=seed)
         with game.watched():
@@ -142,3 +148,21 @@ class Doom(gymnasium.Env[Frame, NDArray[np.float32]]):
         self._frame = np.empty((SIZE, SIZE, 3), np.uint8)
         self._shrink(self._screen, self._frame)
         return self._frame
+
+    def _disown(self) -> None:
+        """Count as closed in a forked process, without ending the game, which is the parent's."""
+        if self._stop.detach():
+            self._steps = -1
+            # ViZDoom would end the game on garbage collection too: never let that come.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._game))
+
+
+_RUNNING: "weakref.WeakSet[Doom]" = weakref.WeakSet()
+
+
+def _disown_all() -> None:
+    for simulator in list(_RUNNING):
+        simulator._disown()
+
+
+os.register_at_fork(after_in_child=_disown_all)
