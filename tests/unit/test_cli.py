@@ -1,4 +1,6 @@
 import json
+import math
+import os
 import shutil
 import socket
 import subprocess
@@ -192,6 +194,56 @@ def test_doctor_names_what_is_wrong_in_the_project(tmp_path, monkeypatch):
     assert "carracing.vae.z_size" in found["parameters"].found
     assert "dvc pull" in found["carracing (data)"].cure
     assert "/nowhere does not exist" in found["MLflow store"].found
+
+
+SURROUNDINGS = """
+from world_models.commands import doctor
+for finding in (*doctor._machine(), *doctor._surroundings()):
+    print(finding.what, finding.well, finding.found, finding.cure, sep="|")
+"""
+
+
+def _surroundings(*where, **variables):
+    """What doctor finds, by name, in a namespace of its own."""
+    if subprocess.run([*where, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no private namespaces here")
+    names = ("LOGNAME", "USER", "LNAME", "USERNAME")
+    kept = {name: value for name, value in os.environ.items() if name not in names}
+    done = subprocess.run(
+        [*where, sys.executable, "-c", SURROUNDINGS],
+        env=kept | variables,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return {line.partition("|")[0]: line for line in done.stdout.splitlines()}
+
+
+def test_doctor_tells_of_a_user_without_a_name():
+    unknown = ("unshare", "--user", "--map-user=54321", "--map-group=54321")
+    told = _surroundings(*unknown)["user"]
+    assert told.startswith("user|False|user id 54321 has no name")
+    assert "export USER=me" in told
+    assert _surroundings(*unknown, USER="me")["user"] == "user|True|me|"
+
+
+def test_doctor_tells_of_too_little_shared_memory():
+    script = 'mount -t tmpfs -o size=16k tmpfs /dev/shm && exec "$@"'
+    small = ("unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, "sh")
+    told = _surroundings(*small)["shared memory"]
+    assert told.startswith("shared memory|False|ViZDoom's game needs 1024 KB")
+    assert "--shm-size" in told
+
+
+@pytest.mark.parametrize(("quota", "told"), [(1.5, ["1.5 of 4 cores"]), (4.0, []), (math.inf, [])])
+def test_doctor_tells_of_a_cpu_quota_below_the_cores(monkeypatch, quota, told):
+    from world_models.commands import doctor
+    from world_models.engine import cores
+
+    monkeypatch.setattr(cores, "STARTED_ON", frozenset(range(4)))
+    monkeypatch.setattr(cores, "quota", lambda *_: quota)
+    found = [finding.found for finding in doctor._machine() if finding.what == "CPU quota"]
+    assert [text.partition(",")[0] for text in found] == told
 
 
 def test_results_prints_a_table(tmp_path, capsys):

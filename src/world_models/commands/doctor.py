@@ -1,5 +1,6 @@
 """``world-models doctor``: what this machine has, what is missing, and how to get it."""
 
+import getpass
 import json
 import os
 import platform
@@ -16,6 +17,8 @@ import psutil
 from world_models.commands.health import Finding, probe, project
 from world_models.engine import cores
 from world_models.envs import catalogue
+from world_models.envs.doom.launcher import SHARED, check_shared
+from world_models.errors import EnvironmentMissingError
 from world_models.storage.scratch import find_root
 
 PACKAGES = (
@@ -45,7 +48,14 @@ except UserError as error:
 def run(arguments: Namespace) -> int:
     """Look at everything; 1 if something is not well."""
     root = find_root()
-    findings = [*_machine(), *_packages(), *_tools(), *_simulators(), *project(root)]
+    findings = [
+        *_machine(),
+        *_surroundings(),
+        *_packages(),
+        *_tools(),
+        *_simulators(),
+        *project(root),
+    ]
     if arguments.json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:
@@ -62,6 +72,10 @@ def _machine() -> Iterator[Finding]:
     yield Finding("python", python, fits, "use Python 3.11, 3.12 or 3.13 (make setup PYTHON=…)")
     yield Finding("system", f"{platform.system()} {platform.release()} {platform.machine()}")
     yield Finding("cores", f"{cores.usable()} usable of {os.cpu_count()}; one worker each")
+    if (quota := cores.quota()) < len(cores.STARTED_ON):
+        yield Finding(
+            "CPU quota", f"{quota:g} of {len(cores.STARTED_ON)} cores, a container's limit"
+        )
     yield Finding("CPU features", _cpu())
     memory = psutil.virtual_memory().available / 1e9
     cure = "close something, or lower WORLD_MODELS_WORKERS and the batch sizes"
@@ -69,6 +83,24 @@ def _machine() -> Iterator[Finding]:
     free = shutil.disk_usage(find_root()).free / 1e9
     cure = f"free {DISK:.0f} GB: dvc gc -w, or another disk"
     yield Finding("disk", f"{free:.1f} GB free", free > DISK, cure)
+
+
+def _surroundings() -> Iterator[Finding]:
+    """What containers often lack: a name for the user, and shared memory for Doom's games."""
+    try:
+        yield Finding("user", getpass.getuser())
+    except (KeyError, OSError):
+        found = f"user id {os.getuid()} has no name, without which DVC cannot start"
+        cure = "export USER=me, or an entry for the id in /etc/passwd"
+        yield Finding("user", found, well=False, cure=cure)
+    try:
+        check_shared(SHARED)
+    except EnvironmentMissingError as error:
+        found, _, cure = str(error).partition(". ")
+        yield Finding("shared memory", found, well=False, cure=cure)
+    else:
+        if SHARED.is_dir():
+            yield Finding("shared memory", f"{shutil.disk_usage(SHARED).free / 1e6:.0f} MB free")
 
 
 def _cpu() -> str:

@@ -27,8 +27,16 @@ def usable(root: Path = Path("/")) -> int:
     Args:
         root: where ``proc`` and ``sys`` lie.
     """
-    quotas = [math.ceil(quota) for quota in _quotas(root)]
-    return max(1, min([len(STARTED_ON), *quotas]))
+    return max(1, math.ceil(min(len(STARTED_ON), quota(root))))
+
+
+def quota(root: Path = Path("/")) -> float:
+    """Cores' worth of CPU time that a container's quota allows; infinity without one.
+
+    Args:
+        root: where ``proc`` and ``sys`` lie.
+    """
+    return min(_quotas(root), default=math.inf)
 
 
 def unpin() -> None:
