@@ -4,6 +4,7 @@ import sys
 import time
 
 import psutil
+import pytest
 
 from world_models.tracking import processes
 
@@ -27,3 +28,18 @@ def test_same_number_but_later_start_is_another_process():
     assert processes.is_gone(f"{host} {pid} {float(start) - 100:.2f}")
     assert not processes.is_gone(f"elsewhere {pid} {start}")
     assert not processes.is_gone("")
+
+
+def test_a_process_of_another_container_is_not_gone():
+    """Another namespace of process numbers, under the same host's name."""
+    elsewhere = ("unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc")
+    if subprocess.run([*elsewhere, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no private namespaces here")
+    code = (
+        "import sys\n"
+        "from world_models.tracking import processes\n"
+        "print(processes.is_gone(sys.argv[1]))\n"
+    )
+    command = [*elsewhere, sys.executable, "-c", code, processes.identity(os.getpid())]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
