@@ -37,6 +37,7 @@ EXEMPT = {
     "origin": "says where results come from",
     "progress": "shows progress",
     "errors": "holds messages",
+    "storage.guard": "refuses files, or lets them be read as they are",
     "storage.scratch": "keeps state to resume from, whole or not at all",
     "storage.owned": "says whose a folder is, and sweeps what killed processes left",
     "storage.temporary": "makes temporary folders",

@@ -19,7 +19,7 @@ from world_models.envs.specification import Specification
 from world_models.errors import InputError
 from world_models.memory.model import Memory
 from world_models.seeding import stream
-from world_models.storage.artifact import Card, check_made_together, open_artifact
+from world_models.storage.artifact import CARD, Card, check_made_together, open_artifact
 from world_models.storage.scratch import find_root
 from world_models.vision.model import Vision
 from world_models.worlds.build import Parts
@@ -110,7 +110,7 @@ class Agent:
         mind = Controller.load(controller, name)
         memory.check(vision.z_size)
         mind.check(memory.feature_size(mind.spec.features), memory.action_size)
-        return cls(name, vision, memory, mind, _latent(c))
+        return cls(name, vision, memory, mind, _latent(c, controller))
 
     @property
     def specification(self) -> Specification:
@@ -237,9 +237,12 @@ _CURE = (
 )
 
 
-def _latent(card: Card) -> Literal["sample", "mean"]:
+def _latent(card: Card, folder: Path) -> Literal["sample", "mean"]:
     """What C saw of V in training; a sample if that was in a dream, as in the authors' code."""
-    return "mean" if card.parameters.get("latent") == "mean" else "sample"
+    said = card.parameters.get("latent")
+    if said not in ("sample", "mean", None):
+        raise InputError(f"{folder / CARD} says latent = {said!a:.80}: it is sample or mean.")
+    return "mean" if said == "mean" else "sample"
 
 
 def _batch(frames: Frames) -> Frames:

@@ -37,8 +37,8 @@ def _rollouts(folder: Path, _card: Card) -> Any:
     return import_module("world_models.storage.episodes").EpisodeReader(folder)
 
 
-def _latents(folder: Path, _card: Card) -> Any:
-    return import_module("world_models.storage.latents").LatentsReader(folder).load()
+def _latents(folder: Path, card: Card) -> Any:
+    return import_module("world_models.storage.latents").LatentsReader(folder, card.files).load()
 
 
 def _vision(folder: Path, card: Card) -> Any:

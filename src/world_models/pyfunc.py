@@ -9,7 +9,6 @@ nothing of a stranger runs when it is loaded. In an agent and in M, state is kep
     action = model.predict(frame[None], params={"first": [True]})[0]    # another episode begins
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from world_models.envs import catalogue
 from world_models.errors import InputError
 from world_models.memory.model import Memory
 from world_models.memory.model import State as Remembered
+from world_models.storage import cards
 from world_models.storage.artifact import CARD
 from world_models.vision.model import Vision
 
@@ -149,13 +149,13 @@ def _first(params: Given, rows: int, known: int | None) -> NDArray[np.bool_]:
 def _load_pyfunc(path: str) -> Acting | Seeing | Expecting | Choosing:
     """Open the folder ``data`` of a model; MLflow calls it."""
     folder = Path(path)
-    if not (folder / CARD).is_file():
+    if not (folder / CARD).exists():
         from world_models.tracking import fetching
 
         with fetching.parts(folder) as found:
             return Acting(Agent.open(*(found[part] for part in PARTS)))
-    card = json.loads((folder / CARD).read_text(encoding="utf-8"))
-    return _open_part(folder, str(card["kind"]), str(card["environment"]))
+    card = cards.read(folder)
+    return _open_part(folder, card.kind, card.environment)
 
 
 def _open_part(folder: Path, kind: str, environment: str) -> Acting | Seeing | Expecting | Choosing:
@@ -163,4 +163,6 @@ def _open_part(folder: Path, kind: str, environment: str) -> Acting | Seeing | E
         return Seeing(Vision.load(folder, environment))
     if kind == "mdnrnn":
         return Expecting(Memory.load(folder, environment))
-    return Choosing(Controller.load(folder, environment), environment)
+    if kind == "controller":
+        return Choosing(Controller.load(folder, environment), environment)
+    raise InputError(f"{folder} holds {kind}, and MLflow loads models alone.")

@@ -1,6 +1,5 @@
 """``world-models release``: V, M and C in half precision, with a model card, for git to carry."""
 
-import json
 import sys
 from argparse import Namespace
 from pathlib import Path
@@ -15,7 +14,7 @@ from world_models.origin import digests
 from world_models.origin.lock import Lock, within
 from world_models.reports import model_card
 from world_models.schema import Overlay, load
-from world_models.storage import atomic, half
+from world_models.storage import atomic, guard, half
 from world_models.storage.artifact import Card, open_artifact
 from world_models.storage.scratch import find_root
 
@@ -108,9 +107,9 @@ def _scores(metrics: Path, parameters: EvaluateParameters) -> dict[str, Any]:
         InputError: it is missing or damaged, or was not made with these parameters.
     """
     try:
-        scores = dict(json.loads(metrics.read_text(encoding="utf-8")))
+        scores = guard.json_of(metrics)
         played = {policy: scores[policy]["n"] for policy in ("agent", "random")}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, InputError, KeyError, TypeError) as error:
         raise InputError(
             f"{metrics} holds no scores of agent and random policy ({type(error).__name__}: "
             f"{error}). Score the agent first (dvc repro evaluate), or name another --metrics."

@@ -6,13 +6,13 @@ from math import copysign, hypot, inf
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from world_models.agent import PARTS
 from world_models.errors import InputError
 from world_models.evaluation.statistics import Score
 from world_models.schema import Parameters
-from world_models.storage import atomic
+from world_models.storage import atomic, guard
 from world_models.storage.artifact import open_artifact
 from world_models.worlds.parts import Ends
 
@@ -39,13 +39,13 @@ class Published(Parameters):
     """
 
     format: Literal[1]
-    environment: str
+    environment: guard.Environment
     latent: Literal["sample", "mean"]
     batch: Annotated[int, Field(ge=1)]
     tau: Annotated[float, Field(gt=0)]
     ends: Ends
     scores: dict[str, dict[str, int | float]]
-    cards: dict[str, str]
+    cards: dict[str, guard.Digest]
     cost: str | None
     notes: list[str]
 
@@ -76,15 +76,16 @@ def read(folder: Path, environment: str) -> Published:
     """
     path = folder / FILE
     try:
-        found = Published.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        found = guard.fitting(Published, guard.json_of(path), path)
     except FileNotFoundError:
         raise InputError(
             f"{path} is missing, so {folder} is no release. `world-models release {environment}` "
             "makes one of trained models; `git checkout` brings back one that git carries."
         ) from None
-    except (OSError, ValueError, ValidationError) as error:
+    except (OSError, InputError) as error:
+        reason = str(error).removeprefix(f"{path} cannot be read: ").rstrip(".")
         raise InputError(
-            f"{path} cannot be read ({' '.join(str(error).split())}). Bring it back with `git "
+            f"{path} cannot be read ({reason}). Bring it back with `git "
             f"checkout {folder}`, or make it with `world-models release {environment}`."
         ) from None
     if found.environment != environment:

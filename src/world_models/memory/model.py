@@ -7,20 +7,22 @@ an opaque :class:`State`, and name its parts only because C may ask to see them.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, NamedTuple, Self
+from typing import Annotated, Any, NamedTuple, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field, model_validator
 from scipy.special import expit
 
 from world_models.errors import InputError
 from world_models.formulations import Choice, choose
 from world_models.memory.inference import Rows, Work, inference
 from world_models.memory.network import MDNRNN
-from world_models.memory.sizes import Sizes
-from world_models.storage import artifact, tensors
+from world_models.memory.sizes import Name, Sizes
+from world_models.schema import Parameters
+from world_models.storage import artifact, guard, tensors
+from world_models.storage.model_details import ModelDetails, Size
 
 WEIGHTS = "weights.safetensors"
 INITIAL = "initial.safetensors"
@@ -73,6 +75,39 @@ class Expectation(NamedTuple):
     """(k,) logit of "the episode ends with this step"; None if M has no such head."""
     reward: Array | None
     """(k,) mean reward of this step; None if M has no such head."""
+
+
+class Details(ModelDetails):
+    """What an M's card says: the fields of :class:`Sizes`."""
+
+    z_size: Size
+    action_size: Size
+    hidden_size: Size
+    mixtures: Size
+    restart: bool
+    reward_head: bool
+    end_head: bool
+    cell: Name = "lstm"
+
+    @model_validator(mode="after")
+    def _one_end(self) -> Self:
+        if self.restart and self.end_head:
+            raise ValueError("restart and end_head are both true")
+        return self
+
+    @property
+    def sizes(self) -> Sizes:
+        """What determines M's shape."""
+        return Sizes(**{name: getattr(self, name) for name in Sizes._fields})
+
+
+class _Payload(Details):
+    wish: str | None = None
+    end_weight: Annotated[float, Field(gt=0)] = 1.0
+
+
+class _Weight(Parameters):
+    restart_weight: Annotated[float, Field(gt=0)] = 1.0
 
 
 class Memory:
@@ -151,9 +186,19 @@ class Memory:
             InputError: it is missing, damaged, of another kind or of another environment.
         """
         card = artifact.open_artifact(folder, "mdnrnn", environment)
-        initial = {f"initial.{k}": v for k, v in tensors.load(folder / INITIAL).items()}
-        weight = {END_WEIGHT: card.parameters.get("restart_weight", 1.0)}
-        return cls.from_arrays(tensors.load(folder / WEIGHTS) | initial, card.details | weight)
+        place, cure = folder / artifact.CARD, artifact.cure_for(folder, card)
+        described = f"{place} does not describe an M: it"
+        sizes = guard.fitting(Details, card.details, described, cure).sizes
+        given = {k: v for k, v in card.parameters.items() if k in _Weight.model_fields}
+        weight = guard.fitting(_Weight, given, place, cure).restart_weight
+        arrays = tensors.load(
+            artifact.listed(folder, card, WEIGHTS), _kinds(sizes), _described(sizes)
+        )
+        first = tensors.load(artifact.listed(folder, card, INITIAL), _first_kinds(sizes))
+        if first["logvar"].max() > tensors.LOGVAR:
+            raise InputError(f"{folder / INITIAL}: logvar is above {tensors.LOGVAR:g}. {_CURE}")
+        initial = {f"initial.{name}": array for name, array in first.items()}
+        return cls.from_arrays(arrays | initial, card.details | {END_WEIGHT: weight})
 
     @classmethod
     def from_arrays(
@@ -173,16 +218,14 @@ class Memory:
         Raises:
             InputError: the arrays are no M of these sizes.
         """
-        try:
-            known = {name: details[name] for name in Sizes._fields if name in details}
-            network = MDNRNN(Sizes(**known))
-        except (KeyError, TypeError, RuntimeError) as error:
-            raise InputError(f"This card does not describe an M ({error}). {_CURE}") from None
-        frames = (len(arrays.get("initial.mu", ())), network.sizes.z_size)
-        load_weights(arrays, network, {"initial.mu": frames, "initial.logvar": frames})
+        said = guard.fitting(_Payload, details, "This card does not describe an M: it")
+        first = {f"initial.{name}": kind for name, kind in _first_kinds(said.sizes).items()}
+        _check(arrays, said.sizes, first)  # before anything of these sizes is made
+        network = MDNRNN(said.sizes)
+        network.load_state_dict(_state(arrays, network))
         initial = Initial(*(np.array(arrays[f"initial.{k}"]) for k in ("mu", "logvar")))
-        choice = choice or choose("M", network.sizes._asdict(), wish=details.get("wish"))
-        return cls(network, initial, choice, end_weight=float(details.get(END_WEIGHT, 1.0)))
+        choice = choice or choose("M", said.sizes._asdict(), wish=said.wish)
+        return cls(network, initial, choice, end_weight=float(said.end_weight))
 
     def payload(self) -> tuple[dict[str, Array], dict[str, Any]]:
         """Give what :meth:`from_arrays` takes: all that a worker without files needs.
@@ -282,23 +325,40 @@ def state_arrays(network: MDNRNN) -> dict[str, Array]:
     return {k: np.ascontiguousarray(v.detach().cpu().numpy()) for k, v in state.items()}
 
 
-def load_weights(
-    arrays: Mapping[str, NDArray[Any]],
-    network: MDNRNN,
-    more: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
-) -> None:
+def load_weights(arrays: Mapping[str, NDArray[Any]], network: MDNRNN) -> None:
     """Copy weights into ``network``.
 
     Raises:
-        InputError: ``arrays`` are not its weights, and ``more`` arrays of these shapes.
+        InputError: ``arrays`` are not its weights.
     """
-    expected = {name: tuple(value.shape) for name, value in network.state_dict().items()} | {**more}
-    found = {name: tuple(value.shape) for name, value in arrays.items()}
-    for name in sorted(expected.keys() | found.keys()):
-        if expected.get(name) != found.get(name) or not all(found[name]):
-            raise InputError(
-                f"These are not the weights of an M with {network.sizes}: {name} should be "
-                f"{expected.get(name, 'absent')}, is {found.get(name, 'absent')}. {_CURE}"
-            )
-    weights = {k: torch.from_numpy(np.array(arrays[k])) for k in network.state_dict()}
-    network.load_state_dict(weights)
+    _check(arrays, network.sizes, {})
+    network.load_state_dict(_state(arrays, network))
+
+
+def _check(
+    arrays: Mapping[str, NDArray[Any]], sizes: Sizes, more: Mapping[str, tensors.Kind]
+) -> None:
+    place = f"These are not {_described(sizes)}"
+    try:
+        tensors.fit(arrays, {**_kinds(sizes), **more}, place)
+    except InputError as error:
+        raise InputError(f"{error} {_CURE}") from None
+
+
+def _described(sizes: Sizes) -> str:
+    return f"the weights of an M with {sizes}"
+
+
+def _kinds(sizes: Sizes) -> dict[str, tensors.Kind]:
+    """What the weights of such an M are; no memory is taken for them."""
+    with torch.device("meta"):
+        state = MDNRNN(sizes).state_dict()
+    return {name: tensors.Kind(np.float32, tuple(value.shape)) for name, value in state.items()}
+
+
+def _first_kinds(sizes: Sizes) -> dict[str, tensors.Kind]:
+    return dict.fromkeys(("mu", "logvar"), tensors.Kind(np.float32, ("E", sizes.z_size)))
+
+
+def _state(arrays: Mapping[str, NDArray[Any]], network: MDNRNN) -> dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(np.array(arrays[name])) for name in network.state_dict()}

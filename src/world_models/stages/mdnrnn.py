@@ -46,13 +46,14 @@ def run(
     # It loads Lightning, which takes seconds: by now the inputs are known to be sound.
     from world_models.memory.training import build, train, training_choice
 
-    data = _read(inputs["latents"].path, parameters)
+    data = _read(inputs["latents"], parameters)
     sizes = _sizes(parameters, data.latents)
     devices = DeviceSettings.from_environment()
     folder, log = context.scratch.folder, context.tracker.log_metrics
     network = build(sizes, parameters.seed)
     if "start" in inputs:  # with the weights of another M, which must have these sizes
-        load_weights(tensors.load(inputs["start"].path / WEIGHTS), network)
+        start = inputs["start"]
+        load_weights(tensors.load(artifact.listed(start.path, start.card, WEIGHTS)), network)
     history = train(network, parameters, data.training, data.held_out, folder, devices, log)
     memory = Memory(network, data.initial, end_weight=parameters.restart_weight)
     found = held_out.evaluate(memory, data.held_out, parameters.seed)
@@ -84,8 +85,8 @@ def run(
     outputs.write_metrics(metrics)
 
 
-def _read(folder: Path, parameters: MDNRNNParameters) -> Data:
-    latents = LatentsReader(folder).load()
+def _read(given: Input, parameters: MDNRNNParameters) -> Data:
+    latents = LatentsReader(given.path, given.card.files).load()
     train_on, kept = hold_out(latents.seeds, parameters.validation_fraction)
     first = latents.offsets[:-1][train_on]
     initial = Initial(np.asarray(latents.mu[first]), np.asarray(latents.logvar[first]))

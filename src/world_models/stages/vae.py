@@ -42,7 +42,8 @@ def run(
     log = context.tracker.log_metrics
     network = VAE(parameters.z_size, parameters.channels, parameters.seed).channels_last()
     if "start" in inputs:  # with the weights of another V, which must have these shapes
-        load_arrays(tensors.load(inputs["start"].path / WEIGHTS), network)
+        start = inputs["start"]
+        load_arrays(tensors.load(artifact.listed(start.path, start.card, WEIGHTS)), network)
     history = train(network, parameters, frames, held_out, folder, devices, log)
     metrics: dict[str, Any] = {
         name: history[-1][f"validation_{name}"] for name in ("loss", "reconstruction", "kl")

@@ -8,18 +8,20 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, get_origin, get_type_hints
+from typing import Any
 
 from world_models.errors import InputError
-from world_models.storage import atomic
+from world_models.storage import atomic, guard
+from world_models.storage.card_schema import CARD as CARD
+from world_models.storage.card_schema import IMPORT as IMPORT
+from world_models.storage.card_schema import ORDER as ORDER
+from world_models.storage.card_schema import ORIGINAL as ORIGINAL
+from world_models.storage.card_schema import Content
 
 FORMAT = 1
 """Version of this layout; a card with a larger number is of a newer release."""
-CARD = "card.json"
-ORIGINAL = "original"
-"""Key of ``details``, in a copy of another precision: digest of the card that it was made from."""
 MODELS = ("vae", "mdnrnn", "controller")
 """Kinds that act together as one agent."""
 STAGES = {
@@ -30,13 +32,6 @@ STAGES = {
     "controller": "evolve",
 }
 """Which stage makes each kind in the paper's pipeline; stage collect makes rollouts too."""
-IMPORT = "import"
-"""What made a data set that others collected: a command, no stage."""
-ORDER = (
-    *(IMPORT, "rollouts", "collect", "vae", "encode", "mdnrnn", "evolve"),
-    *("evaluate", "assess", "report"),
-)
-"""The stages of a round. Another stage's artifact counts as one from before them."""
 
 
 @dataclass(frozen=True)
@@ -174,8 +169,13 @@ def _digests(folder: Path) -> dict[str, str]:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 (hexadecimal) of a file, read as a stream."""
-    with path.open("rb") as file:
+    """SHA-256 (hexadecimal) of a file, read as a stream.
+
+    Raises:
+        InputError: it is no plain file, or too large to be one of an artifact.
+        OSError: it is missing, or cannot be read.
+    """
+    with guard.opened(path, guard.LIMITS.get(path.suffix)) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -217,14 +217,16 @@ def _read(folder: Path, kind: str, environment: str | None) -> Card:
     if not folder.is_dir():
         raise InputError(f"{folder} is missing. {cure}")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        version = content["format"]
-        newer = isinstance(version, int) and version > FORMAT
-        card = None if newer else _parse(content)
+        content = guard.json_of(path)
+        version = content.get("format")
+        newer = type(version) is int and version > FORMAT
+        card = None if newer else _parse(content, path)
     except FileNotFoundError:
         raise InputError(f"{path} is missing, so {folder} is no artifact. {cure}") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} cannot be read ({error}). {cure}") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}). {cure}") from None
+    except InputError as error:
+        raise InputError(f"{error} {cure}") from None
     if card is None:
         raise InputError(
             f"{path} has format {version}; this release reads up to {FORMAT}. Update the "
@@ -233,16 +235,29 @@ def _read(folder: Path, kind: str, environment: str | None) -> Card:
     return card
 
 
-def _parse(content: dict[str, Any]) -> Card:
-    for name, annotation in get_type_hints(Card).items():
-        expected = get_origin(annotation) or annotation
-        if not isinstance(content[name], expected):
-            raise TypeError(f"{name} is no {expected.__name__}")
-    return Card(**{field.name: content[field.name] for field in fields(Card)})
+def cure_for(folder: Path, card: Card) -> str:
+    """What to do about an artifact that is not what it should be, a sentence."""
+    return f"{_cure(folder, card.stage, card.environment)}."
+
+
+def _parse(content: dict[str, Any], path: Path) -> Card:
+    found = guard.fitting(Content, content, f"{path} cannot be read: it")
+    return Card(**found.model_dump())
+
+
+def listed(folder: Path, card: Card, name: str) -> Path:
+    """A file of the artifact; what its card does not list has no checksum, and is not loaded.
+
+    Raises:
+        InputError: the card does not list it.
+    """
+    if name not in card.files:
+        raise InputError(f"{folder / CARD} does not list {name}. {cure_for(folder, card)}")
+    return folder / name
 
 
 def _verify(folder: Path, card: Card) -> None:
-    cure = f"{_cure(folder, card.stage, card.environment)}."
+    cure = cure_for(folder, card)
     for name, expected in card.files.items():
         path = folder / name
         try:
@@ -251,6 +266,8 @@ def _verify(folder: Path, card: Card) -> None:
             raise InputError(f"{path} is missing. {cure}") from None
         except OSError as error:
             raise InputError(f"{path} cannot be read ({error.strerror}). {cure}") from error
+        except InputError as error:
+            raise InputError(f"{error} {cure}") from None
         if actual != expected:
             raise InputError(
                 f"{path} is damaged: its SHA-256 begins with {actual[:12]}, the card says "

@@ -1,10 +1,11 @@
 """The card of an artifact whose kind is not known beforehand."""
 
-import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from world_models.errors import InputError
+from world_models.storage import guard
 from world_models.storage.artifact import CARD, STAGES, Card, file_digest, open_artifact
 
 README, SHEET = "README.md", "frames.png"
@@ -21,23 +22,33 @@ def read(folder: Path) -> Card:
     """
     path = folder / CARD
     try:
-        kind = json.loads(path.read_text(encoding="utf-8"))["kind"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        kind = guard.json_of(path).get("kind")
+    except (OSError, InputError) as error:
+        said = str(error.strerror if isinstance(error, OSError) else error)
+        reason = said.removeprefix(f"{path} cannot be read: ").rstrip(".")
         raise InputError(
-            f"{folder} is no data set and no model: its {CARD} cannot be read ({error}). Give a "
+            f"{folder} is no data set and no model: its {CARD} cannot be read ({reason}). Give a "
             "folder that a stage wrote, such as data/ENV/rollouts; `dvc checkout` or `dvc "
             "pull` brings back what is missing."
         ) from None
-    if kind not in STAGES:
+    if not isinstance(kind, str) or kind not in STAGES:
         known = ", ".join(STAGES)
-        raise InputError(f"{path} says kind {kind!r}. This release knows {known}: update it.")
+        raise InputError(f"{path} says kind {kind!r:.80}. This release knows {known}: update it.")
     return open_artifact(folder, kind, verify=False)
 
 
 def size(folder: Path, card: Card) -> int:
-    """Bytes of the files that the card lists, those that are there."""
-    paths = (folder / name for name in card.files)
-    return sum(path.stat().st_size for path in paths if path.is_file())
+    """Bytes of the files that the card lists, those that are there.
+
+    Raises:
+        InputError: one is no plain file.
+    """
+    total = 0
+    for path in (folder / name for name in card.files):
+        with suppress(FileNotFoundError):
+            guard.plain(path)
+            total += path.stat().st_size
+    return total
 
 
 def faults(folder: Path, card: Card) -> Iterator[str]:
@@ -45,8 +56,8 @@ def faults(folder: Path, card: Card) -> Iterator[str]:
     for name, expected in card.files.items():
         try:
             actual = file_digest(folder / name)
-        except OSError as error:
-            yield f"{name}: {error.strerror}"
+        except (OSError, InputError) as error:
+            yield f"{name}: {error.strerror if isinstance(error, OSError) else error}"
             continue
         if actual != expected:
             yield f"{name}: SHA-256 begins with {actual[:12]}, the card says {expected[:12]}"

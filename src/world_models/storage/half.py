@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from world_models.errors import InputError
-from world_models.storage import tensors
+from world_models.storage import guard, tensors
 from world_models.storage.artifact import CARD, ORIGINAL, Card, file_digest
 
 PRECISION = "float16"
@@ -34,6 +34,7 @@ def write(source: Path, card: Card, out: Path) -> Card:
     """
     out.mkdir()
     for name in card.files:
+        guard.inside(out, name, CARD)
         arrays = tensors.load(source / name)
         halves = {key: _half(array, f"{source / name}: {key}") for key, array in arrays.items()}
         tensors.save(out / name, halves)

@@ -5,6 +5,7 @@ one episode after another, and for each episode ``lengths``, ``seeds``, int64, a
 ``truncated``, bool. Rollouts that only gain shards thus give latents that only gain files.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -15,10 +16,23 @@ from numpy.typing import NDArray
 
 from world_models.errors import InputError
 from world_models.storage import tensors
+from world_models.storage.card_schema import CARD
+from world_models.storage.guard import inside
+from world_models.storage.tensors import Kind
 
-_STEPS = ("mu", "logvar", "actions", "rewards")
-_EPISODES = {"lengths": np.int64, "seeds": np.int64, "terminated": np.bool_, "truncated": np.bool_}
-_DTYPES: dict[str, type[np.generic]] = {**dict.fromkeys(_STEPS, np.float32), **_EPISODES}
+_STEPS = {
+    "mu": Kind(np.float32, ("N", "Z")),
+    "logvar": Kind(np.float32, ("N", "Z")),
+    "actions": Kind(np.float32, ("N", "A")),
+    "rewards": Kind(np.float32, ("N",)),
+}
+_EPISODES = {
+    "lengths": Kind(np.int64, ("E",)),
+    "seeds": Kind(np.int64, ("E",)),
+    "terminated": Kind(np.bool_, ("E",)),
+    "truncated": Kind(np.bool_, ("E",)),
+}
+_KINDS = _STEPS | _EPISODES
 _SUFFIX = ".safetensors"
 
 
@@ -127,7 +141,7 @@ class LatentsWriter:
         for name, rows in steps.items():
             assert len(rows) == len(mu), (name, rows.shape)
             assert rows.dtype == np.float32, (name, rows.dtype)
-        own = {name: np.array([value], _DTYPES[name]) for name, value in ends.items()}
+        own = {name: np.array([value], _KINDS[name].dtype) for name, value in ends.items()}
         for name, array in (steps | own).items():
             self._parts.setdefault(name, []).append(array)
 
@@ -139,10 +153,16 @@ class LatentsWriter:
 
 
 class LatentsReader:
-    """Reads what :class:`LatentsWriter` wrote."""
+    """Reads what :class:`LatentsWriter` wrote.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: where it lies.
+        files: those of its card, which alone are read; None: all that the folder holds.
+    """
+
+    def __init__(self, folder: Path, files: Iterable[str] | None = None) -> None:
         self._folder = folder
+        self._files = None if files is None else sorted(files)
 
     def load(self) -> Latents:
         """All of it, in memory.
@@ -150,26 +170,39 @@ class LatentsReader:
         Raises:
             InputError: a file is missing or damaged, or its arrays do not belong together.
         """
-        shards = [self._read(path) for path in sorted(self._folder.glob(f"*{_SUFFIX}"))]
+        paths = sorted(self._folder.glob(f"*{_SUFFIX}"))
+        if self._files is not None:
+            paths = [inside(self._folder, n, CARD) for n in self._files if n.endswith(_SUFFIX)]
+        shards = [self._read(path) for path in paths]
         if not shards:
             raise InputError(
                 f"{self._folder} holds no latents: shard-00000{_SUFFIX} and so on. {self._cure()}"
             )
+        for shard, path in zip(shards, paths, strict=True):
+            if any(shard[name].shape[1:] != shards[0][name].shape[1:] for name in _STEPS):
+                raise InputError(
+                    f"z or actions of {path} have other sizes than those of {paths[0]}. "
+                    f"{self._cure()}"
+                )
         # One name at a time: no more than one array is held twice.
-        whole = {name: np.concatenate([shard.pop(name) for shard in shards]) for name in _DTYPES}
+        whole = {name: np.concatenate([shard.pop(name) for shard in shards]) for name in _KINDS}
         offsets = np.concatenate([[0], np.cumsum(whole.pop("lengths"))]).astype(np.int64)
         return Latents(**whole, offsets=offsets)
 
     def _read(self, path: Path) -> dict[str, NDArray[Any]]:
         arrays = tensors.load(path)
-        types = {name: array.dtype for name, array in arrays.items()}
-        if types != {name: np.dtype(dtype) for name, dtype in _DTYPES.items()}:
-            said = ", ".join(f"{name} {dtype}" for name, dtype in sorted(types.items()))
-            raise InputError(f"{path} is no shard of latents: it holds {said}. {self._cure()}")
-        steps, episodes = int(arrays["lengths"].sum()), len(arrays["lengths"])
-        lengths = dict.fromkeys(_STEPS, steps) | dict.fromkeys(_EPISODES, episodes)
-        if any(len(arrays[name]) != length for name, length in lengths.items()):
-            raise InputError(f"The arrays of {path} differ in length. {self._cure()}")
+        try:
+            steps = tensors.fit(arrays, _KINDS, f"{path} is no shard of latents")["N"]
+        except InputError as error:
+            raise InputError(f"{error} {self._cure()}") from None
+        lengths, top = arrays["lengths"], float(arrays["logvar"].max())
+        # In Python's integers, which do not overflow.
+        if lengths.min() < 1 or sum(lengths.tolist()) != steps:
+            raise InputError(f"The lengths of {path} are not those of its steps. {self._cure()}")
+        if top > tensors.LOGVAR:
+            raise InputError(
+                f"{path}: logvar reaches {top:g}, above {tensors.LOGVAR:g}. {self._cure()}"
+            )
         return arrays
 
     def _cure(self) -> str:

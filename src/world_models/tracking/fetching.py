@@ -4,17 +4,19 @@ An agent's model names its parts, which are logged models of their own, so that 
 stored once (:mod:`world_models.tracking.models` writes it).
 """
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Annotated
 
 import mlflow
 from mlflow.artifacts import download_artifacts
+from pydantic import Field
 
 from world_models.errors import InputError
 from world_models.origin.addresses import without_passwords
-from world_models.storage import temporary
+from world_models.schema import Parameters
+from world_models.storage import guard, temporary
 from world_models.storage.artifact import MODELS, open_artifact
 from world_models.tracking import moved, reading, store
 from world_models.tracking.store import SCHEME
@@ -72,25 +74,44 @@ def parts(data: Path) -> Iterator[dict[str, Path]]:
     with temporary.folder() as folder:
         found = {}
         for kind, part in named.items():
-            model = SCHEME + part["model"]
+            model = SCHEME + part.model
             found[kind] = _download(model, folder / kind) / DATA
-            _check(found[kind], kind, environment, part["card"], model)
+            _check(found[kind], kind, environment, part.card, model)
         yield found
 
 
-def _named(path: Path) -> tuple[str, dict[str, dict[str, str]]]:
+class _Part(Parameters):
+    """A part's logged model, and the digest of its card."""
+
+    model: Annotated[str, Field(pattern=r"^[\w-]+$")]
+    card: guard.Digest
+
+
+class _Parts(Parameters):
+    """One of each of :data:`MODELS`."""
+
+    vae: _Part
+    mdnrnn: _Part
+    controller: _Part
+
+
+class _Agent(Parameters):
+    """What :data:`AGENT` holds."""
+
+    environment: guard.Environment
+    parts: _Parts
+
+
+def _named(path: Path) -> tuple[str, dict[str, _Part]]:
     """An agent's environment and, by kind, the parts that it is made of."""
     try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-        parts = {
-            kind: {k: str(said["parts"][kind][k]) for k in ("model", "card")} for kind in MODELS
-        }
-        return str(said["environment"]), parts
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        said = guard.fitting(_Agent, guard.json_of(path), path)
+    except (OSError, InputError) as error:
         raise InputError(
-            f"The agent's {path.name} is missing or damaged ({type(error).__name__}: {error}). "
+            f"The agent's {path.name} is missing or damaged ({error}). "
             "Load another version of it; `world-models ui` shows them."
         ) from error
+    return said.environment, {kind: getattr(said.parts, kind) for kind in MODELS}
 
 
 def _check(folder: Path, kind: str, environment: str, digest: str, model: str) -> None:

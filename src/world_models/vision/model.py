@@ -1,17 +1,19 @@
 """V for everyone else: frames to (mu, logvar) and z to frames, numpy in and numpy out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 
 from world_models.devices import Device
 from world_models.errors import InputError
 from world_models.formulations import choose
-from world_models.storage import artifact, tensors
+from world_models.storage import artifact, guard, tensors
+from world_models.storage.model_details import ModelDetails, Size
 from world_models.vision.inference import open_inference
 from world_models.vision.network import PAPER_CHANNELS, VAE
 
@@ -20,6 +22,19 @@ WEIGHTS = "weights.safetensors"
 
 Frames = NDArray[np.uint8]
 Latent = NDArray[np.float32]
+
+
+class Details(ModelDetails):
+    """What a V's card says; an older one names no channels, and means the paper's."""
+
+    z_size: Size
+    channels: Annotated[tuple[Size, ...], Field(strict=False, min_length=3, max_length=4)] = (
+        PAPER_CHANNELS
+    )
+
+
+class _Payload(Details):
+    wish: str | None = None
 
 
 class Vision:
@@ -59,7 +74,12 @@ class Vision:
             InputError: it is missing, damaged, of another kind or of another environment.
         """
         card = artifact.open_artifact(folder, "vae", environment)
-        return cls.from_arrays(tensors.load(folder / WEIGHTS), card.details, device)
+        place = f"{folder / artifact.CARD} does not describe a V: it"
+        details = guard.fitting(Details, card.details, place, artifact.cure_for(folder, card))
+        weights = artifact.listed(folder, card, WEIGHTS)
+        shape = details.z_size, details.channels
+        arrays = tensors.load(weights, _kinds(*shape), _described(*shape))
+        return cls.from_arrays(arrays, card.details, device)
 
     @classmethod
     def from_arrays(
@@ -74,11 +94,13 @@ class Vision:
             device: the kind of device to compute on; simulators' workers stay on the CPU.
 
         Raises:
-            InputError: the arrays are not a V of these shapes.
+            InputError: the details are no V's, or the arrays are not a V of these shapes.
         """
-        network = VAE(int(details["z_size"]), details.get("channels", PAPER_CHANNELS))
-        load_arrays(arrays, network)
-        return cls(network, device, details.get("wish"))
+        said = guard.fitting(_Payload, details, "This is no V: it")
+        _check(arrays, said.z_size, said.channels)  # before anything of these sizes is made
+        network = VAE(said.z_size, said.channels)
+        network.load_state_dict(_state(arrays))
+        return cls(network, device, said.wish)
 
     def payload(self) -> tuple[dict[str, NDArray[np.float32]], dict[str, Any]]:
         """Give what :meth:`from_arrays` takes, for a worker that has no files.
@@ -110,14 +132,28 @@ def state_arrays(network: VAE) -> dict[str, NDArray[np.float32]]:
 
 def load_arrays(arrays: Mapping[str, NDArray[Any]], network: VAE) -> None:
     """Copy weights into ``network``; InputError unless they fit it by name and shape."""
-    expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
-    found = {name: tuple(value.shape) for name, value in arrays.items()}
-    for name in sorted(expected.keys() | found.keys()):
-        if expected.get(name) != found.get(name):
-            raise InputError(
-                f"These are not the weights of a V with z_size {network.z_size} and channels "
-                f"{list(network.channels)}: {name} should be {expected.get(name, 'absent')}, "
-                f"is {found.get(name, 'absent')}. Train V anew for these parameters (stage vae)."
-            )
-    state = {name: torch.from_numpy(np.array(value)) for name, value in arrays.items()}
-    network.load_state_dict(state)
+    _check(arrays, network.z_size, network.channels)
+    network.load_state_dict(_state(arrays))
+
+
+def _check(arrays: Mapping[str, NDArray[Any]], z_size: int, channels: Sequence[int]) -> None:
+    place = f"These are not {_described(z_size, channels)}"
+    try:
+        tensors.fit(arrays, _kinds(z_size, channels), place)
+    except InputError as error:
+        raise InputError(f"{error} Train V anew for these parameters (stage vae).") from None
+
+
+def _described(z_size: int, channels: Sequence[int]) -> str:
+    return f"the weights of a V with z_size {z_size} and channels {list(channels)}"
+
+
+def _kinds(z_size: int, channels: Sequence[int]) -> dict[str, tensors.Kind]:
+    """What the weights of such a V are; no memory is taken for them."""
+    with torch.device("meta"):
+        state = VAE(z_size, channels).state_dict()
+    return {name: tensors.Kind(np.float32, tuple(value.shape)) for name, value in state.items()}
+
+
+def _state(arrays: Mapping[str, NDArray[Any]]) -> dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(np.array(value)) for name, value in arrays.items()}

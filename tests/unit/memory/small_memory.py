@@ -43,7 +43,7 @@ def memory(
 
 def write_artifact(out: Path, m: Memory, environment: str, details=None) -> None:
     """Store ``m`` as the stage does."""
-    arrays, own = m.payload()
+    arrays, own = m.payload()[0], m.sizes._asdict()
     with artifact.create(
         out,
         kind="mdnrnn",

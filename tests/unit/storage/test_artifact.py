@@ -129,7 +129,10 @@ FAULTS = {
     "card empty": (lambda f: (f / "card.json").write_text(""), r"card.json cannot be read"),
     "card binary": (lambda f: (f / "card.json").write_bytes(b"\xff\xfe"), r"card.json cannot be"),
     "card a list": (lambda f: (f / "card.json").write_text("[1]"), r"card.json cannot be read"),
-    "card of wrong type": (lambda f: edit_card(f, metrics=7), r"card.json .*metrics is no dict"),
+    "card of wrong type": (
+        lambda f: edit_card(f, metrics=7),
+        r"card.json .*metrics = 7: input should be a valid dict",
+    ),
     "card a folder": (
         lambda f: ((f / "card.json").unlink(), (f / "card.json").mkdir()),
         r"card.json cannot be read",
