@@ -4,6 +4,7 @@ import io
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,13 +16,19 @@ from numpy.typing import NDArray
 from pyarrow import parquet
 
 from world_models.errors import InputError
-from world_models.storage import atomic
+from world_models.storage import atomic, guard
 from world_models.storage.shards import (
     CHUNK,
+    EPISODES,
+    LENGTH,
+    UNREADABLE,
     Episode,
     ShardInfo,
     encode_shard,
     shard_info,
+)
+from world_models.storage.shards import (
+    check as check_shard,
 )
 
 __all__ = [
@@ -37,6 +44,13 @@ __all__ = [
 ]
 
 INDEX = "index.parquet"
+_TEXT = (pa.string(), pa.large_string())
+_COLUMNS = {
+    **dict.fromkeys(("episode", "seed", "length", "offset"), (pa.int64(),)),
+    "return": (pa.float64(),),
+    "ended": _TEXT,
+    "shard": _TEXT,
+}
 
 
 def shard_name(number: int) -> str:
@@ -104,12 +118,15 @@ class EpisodeReader:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         try:
-            self.index = _frame(parquet.read_table(folder / INDEX))
-            self.lengths: NDArray[np.int64] = self.index["length"].to_numpy(np.int64)
-            self._offsets: list[int] = self.index["offset"].tolist()
-            self._shards: list[str] = self.index["shard"].tolist()
-        except (OSError, KeyError, pa.ArrowException) as error:
+            self.index = _frame(_table(guard.read_bytes(folder / INDEX, guard.LIMITS[".parquet"])))
+            _check(self.index)
+        except (OSError, ValueError, KeyError, pa.ArrowException) as error:
             raise InputError(_unreadable(folder / INDEX, error)) from error
+        self.lengths: NDArray[np.int64] = self.index["length"].to_numpy(np.int64)
+        self._offsets: list[int] = self.index["offset"].tolist()
+        self._shards: list[str] = self.index["shard"].tolist()
+        for name in dict.fromkeys(self._shards):
+            guard.inside(folder, name, INDEX)
         self._rank = self.index.groupby("shard").cumcount().to_numpy()
         self._open()
 
@@ -153,20 +170,27 @@ class EpisodeReader:
     def episode(self, episode: int) -> Episode:
         """A whole episode."""
         span = self._span(episode, 0, int(self.lengths[episode]))
-        file, rank = self._shard(self._shards[episode]), self._rank[episode]
-        return Episode(
-            seed=int(file["seeds"][rank]),
-            frames=file["frames"][span],
-            actions=file["actions"][span],
-            rewards=file["rewards"][span],
-            terminated=bool(file["terminated"][rank]),
-            truncated=bool(file["truncated"][rank]),
-        )
+        name, rank = self._shards[episode], self._rank[episode]
+        with self._reading(name) as file:
+            found = Episode(
+                seed=int(file["seeds"][rank]),
+                frames=file["frames"][span],
+                actions=file["actions"][span],
+                rewards=file["rewards"][span],
+                terminated=bool(file["terminated"][rank]),
+                truncated=bool(file["truncated"][rank]),
+            )
+            if not np.isfinite(found.actions).all() or not np.isfinite(found.rewards).all():
+                raise ValueError(f"episode {episode} has actions or rewards that are not finite")
+            if found.seed != self.index["seed"].iloc[episode]:
+                raise ValueError(f"episode {episode} has another seed than in the index")
+        return found
 
     def frames(self, episode: int, start: int, stop: int) -> NDArray[np.uint8]:
         """Frames ``start`` to ``stop`` of an episode, uint8 (stop - start,64,64,3)."""
         span = self._span(episode, start, stop)
-        frames: NDArray[np.uint8] = self._shard(self._shards[episode])["frames"][span]
+        with self._reading(self._shards[episode]) as file:
+            frames: NDArray[np.uint8] = file["frames"][span]
         return frames
 
     def spread(self, episodes: Sequence[int], count: int) -> NDArray[np.uint8]:
@@ -205,17 +229,76 @@ class EpisodeReader:
         offset = self._offsets[episode]
         return slice(offset + start, offset + stop)
 
+    @contextmanager
+    def _reading(self, name: str) -> Iterator[h5py.File]:
+        """A shard, whose damage is told with its name."""
+        file = self._shard(name)
+        try:
+            yield file
+        except UNREADABLE as error:
+            raise InputError(_unreadable(self._folder / name, error)) from error
+
     def _shard(self, name: str) -> h5py.File:
         if self._process != os.getpid():  # forked: the parent's handles are not ours
             self._open()
         with self._lock:
             if name not in self._files:
-                try:
-                    # No locks: shards never change, and network file systems may know none.
-                    self._files[name] = h5py.File(self._folder / name, "r", locking=False)
-                except OSError as error:
-                    raise InputError(_unreadable(self._folder / name, error)) from error
+                self._files[name] = self._opened(name)
             return self._files[name]
+
+    def _opened(self, name: str) -> h5py.File:
+        path = self._folder / name
+        try:
+            guard.plain(path)
+            # No locks: shards never change, and network file systems may know none.
+            file = h5py.File(path, "r", locking=False)
+            try:
+                check_shard(file, self.lengths[(self.index["shard"] == name).to_numpy()])
+            except BaseException:
+                file.close()
+                raise
+        except UNREADABLE as error:
+            raise InputError(_unreadable(path, error)) from error
+        return file
+
+
+def _table(content: bytes) -> pa.Table:
+    """An index's table, if it has the columns of one, and not too many rows for memory."""
+    # As numbers of texts: a million rows of one long text stay small.
+    file = parquet.ParquetFile(pa.BufferReader(content), read_dictionary=["ended", "shard"])
+    rows, schema = file.metadata.num_rows, file.schema_arrow
+    if not 1 <= rows <= EPISODES:
+        raise ValueError(f"it has {rows:,} rows, and an index has 1 to {EPISODES:,}")
+    for name, dtype in _COLUMNS.items():
+        found = schema.field(name).type if name in schema.names else "absent"
+        if getattr(found, "value_type", found) not in dtype:
+            raise ValueError(f"its column {name} is {found}, and should be {dtype[0]}")
+    if len(schema.names) != len(_COLUMNS):
+        raise ValueError(f"its columns are {', '.join(schema.names)[:80]!a}")
+    table = file.read()
+    for name in _COLUMNS:
+        if table[name].null_count:
+            raise ValueError(f"its column {name} lacks values")
+    return table
+
+
+def _check(index: pd.DataFrame) -> None:
+    """See that the rows of an index are episodes, one after the other in their shards.
+
+    Raises:
+        ValueError: they are not.
+    """
+    lengths = index["length"]
+    if (lengths < 1).any() or (lengths > LENGTH).any():
+        raise ValueError(f"a length is not 1 to {LENGTH:,}")
+    if (index["offset"] != lengths.groupby(index["shard"]).cumsum() - lengths).any():
+        raise ValueError("an offset is not the sum of the lengths before it in its shard")
+    if not np.isfinite(index["return"]).all():
+        raise ValueError("a return is not finite")
+    if not index["ended"].isin(("terminated", "truncated", "stopped")).all():
+        raise ValueError("an episode ended neither terminated, truncated nor stopped")
+    if (index["episode"] != np.arange(len(index))).any():
+        raise ValueError("its episodes are not numbered from 0")
 
 
 def _unreadable(path: Path, error: Exception) -> str:

@@ -6,8 +6,10 @@ float32 (N,), episode after episode; ``seeds``, ``lengths`` int64 (E,), ``termin
 """
 
 import io
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import h5py
 import hdf5plugin
@@ -18,6 +20,13 @@ from world_models.errors import InputError
 
 CHUNK = 50
 """Frames compressed together: what one random access has to read."""
+LENGTH = 100_000
+"""Steps of an episode at most: its frames, which are read as one, are 1.2 GB."""
+EPISODES = 1_000_000
+"""Of a data set at most, whose index is in memory."""
+_WIDTH = 4096  # numbers in an action at most
+_ROWS = 20 * CHUNK  # of actions and rewards compressed together
+_ZSTD = 32015  # the filter's number among HDF5's
 LEVEL = 3
 """Of zstd. Measured on CarRacing, one core: 1/14 of the raw size, 29,000 frames/s written and
 53,000 read; level 2 is 1/13, level 5 is 1/15 at a quarter of the speed; shuffling gains nothing.
@@ -125,8 +134,8 @@ def _create(file: h5py.File, action_size: int) -> None:
     zstd = hdf5plugin.Zstd(clevel=LEVEL)
     for name, shape, dtype, chunk in (
         ("frames", FRAME, "u1", CHUNK),
-        ("actions", (action_size,), "f4", 20 * CHUNK),
-        ("rewards", (), "f4", 20 * CHUNK),
+        ("actions", (action_size,), "f4", _ROWS),
+        ("rewards", (), "f4", _ROWS),
     ):
         file.create_dataset(
             name,
@@ -146,9 +155,71 @@ def shard_info(name: str, data: bytes) -> ShardInfo:
     """
     try:
         with h5py.File(io.BytesIO(data), "r") as file:
+            check(file)
             return _info(name, file)
-    except (OSError, KeyError) as error:
+    except UNREADABLE as error:
         raise InputError(f"{name} is no shard of episodes ({error}).") from error
+
+
+UNREADABLE = (OSError, KeyError, ValueError, TypeError, RuntimeError)
+"""What h5py raises where a file does not hold what it should."""
+
+
+def check(file: h5py.File, lengths: NDArray[np.int64] | None = None) -> None:
+    """See that a file is a shard as this module writes it, before it is read.
+
+    Args:
+        file: a shard of anyone.
+        lengths: what the index says, int64 (E,); None without an index.
+
+    Raises:
+        ValueError: it is not; the message says how.
+    """
+    episodes = _dataset(file, "lengths", np.int64, ())
+    if lengths is not None and episodes.shape != lengths.shape:
+        raise ValueError(f"the index has {len(lengths)} of its {len(episodes)} episodes")
+    if len(episodes) > EPISODES:
+        raise ValueError(f"it has {len(episodes):,} episodes, and a shard has {EPISODES:,} at most")
+    for name, dtype in (("seeds", np.int64), ("terminated", np.bool_), ("truncated", np.bool_)):
+        _same("lengths", episodes, name, _dataset(file, name, dtype, ()))
+    found = episodes[:]
+    if not len(found) or found.min() < 1 or found.max() > LENGTH:
+        raise ValueError(f"an episode has 1 to {LENGTH:,} steps, these have others")
+    if lengths is not None and (found != lengths).any():
+        raise ValueError("its lengths are not those of the index")
+    rewards = _dataset(file, "rewards", np.float32, ())
+    if len(rewards) != found.sum():
+        raise ValueError(f"its episodes have {found.sum():,} steps, it holds {len(rewards):,}")
+    actions = _dataset(file, "actions", np.float32, (None,))
+    _same("rewards", rewards, "actions", actions)
+    _same("rewards", rewards, "frames", _dataset(file, "frames", np.uint8, FRAME))
+    if not 1 <= actions.shape[1] <= _WIDTH:
+        raise ValueError(f"an action has 1 to {_WIDTH:,} numbers, these have {actions.shape[1]:,}")
+
+
+def _same(name: str, one: h5py.Dataset, other_name: str, other: h5py.Dataset) -> None:
+    if len(one) != len(other):
+        raise ValueError(f"it has {len(one):,} {name}, but {len(other):,} {other_name}")
+
+
+def _dataset(file: h5py.File, name: str, dtype: Any, tail: tuple[int | None, ...]) -> h5py.Dataset:
+    """One of a shard's arrays, (rows, *tail), if it lies in the file itself."""
+    # A link may name another file, and so may an array: no stranger's file opens a third one.
+    found = file[name] if isinstance(file.get(name, getlink=True), h5py.HardLink) else None
+    if not isinstance(found, h5py.Dataset) or found.is_virtual or found.external:
+        raise ValueError(f"{name} is no array in the file itself")
+    sizes = zip(tail, found.shape[1:], strict=False)
+    fits = found.ndim == 1 + len(tail) and all(size in (None, own) for size, own in sizes)
+    if found.dtype != dtype or not fits:
+        raise ValueError(f"{name} is {found.dtype} {found.shape}")
+    filters = found.id.get_create_plist()
+    if any(filters.get_filter(n)[0] != _ZSTD for n in range(filters.get_nfilters())):
+        raise ValueError(f"{name} is compressed in another way than by zstd")
+    rows, *width = found.chunks or (0,)
+    most = CHUNK if name == "frames" else _ROWS
+    if rows > most or math.prod(width) > math.prod(found.shape[1:]):
+        raise ValueError(f"{name} is compressed in chunks of {found.chunks}")
+    return found
 
 
 def _info(name: str, file: h5py.File) -> ShardInfo:
