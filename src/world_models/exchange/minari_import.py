@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from world_models.errors import InputError
-from world_models.exchange import library, spaces
+from world_models.errors import InputError, UserError
+from world_models.exchange import library, recorded, spaces
 from world_models.exchange.minari_export import CARD
-from world_models.storage.shards import FRAME, Episode
+from world_models.storage.shards import FRAME, LENGTH, Episode
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,18 @@ def open_source(name: str, environment: str, key: str | None, root: Path | None 
     """
     minari = library.minari()
     folder = Path(name) if Path(name, "data").is_dir() else library.root(root) / name
+    if not folder.is_dir():
+        raise InputError(
+            f"{name} is no Minari data set on this machine ({folder} is missing). `minari list "
+            f"local` names those there are, `minari download {name}` brings one of Farama's."
+        )
+    with _readable(name):
+        recorded.check(folder / "data")
     try:
         data = minari.MinariDataset(folder / "data")
-    except (OSError, ValueError, KeyError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # whatever Minari meets in what others wrote
         raise InputError(
             f"{name} is no Minari data set on this machine ({error}). `minari list local` names "
             f"those there are, `minari download {name}` brings one of Farama's."
@@ -56,18 +65,19 @@ def open_source(name: str, environment: str, key: str | None, root: Path | None 
     key_path = spaces.picture_key(data.observation_space, key)
     read = spaces.action_reader(data.action_space, environment)
     with _readable(name):
-        seeds, metadata = _seeds(data), data.storage.metadata
-    resized = bool(_picture_space(data.observation_space, key_path).shape != FRAME)
+        seeds, metadata = _seeds(data), dict(data.storage.metadata)
+    shape = tuple(_picture_space(data.observation_space, key_path).shape)
 
     def episodes() -> Iterator[Episode]:
         with _readable(name):
             for number, found in enumerate(data.iterate_episodes()):
-                yield _episode(found, key_path, read, number if seeds is None else seeds[number])
+                seed = number if seeds is None else seeds[number]
+                yield _episode(found, key_path, shape, read, seed)
 
     policy = str(metadata.get("algorithm_name", "unknown"))
     details = _details(data, metadata) | {
         "seeds": "numbers of the episodes" if seeds is None else "of the source",
-        "resized": resized,
+        "resized": shape != FRAME,
     }
     return Source(int(data.total_episodes), episodes, details, policy)
 
@@ -87,7 +97,11 @@ def _details(data: Any, metadata: Mapping[str, Any]) -> dict[str, Any]:
 def _readable(name: str) -> Iterator[None]:
     try:
         yield
-    except (OSError, KeyError) as error:
+    except (UserError, MemoryError) as error:
+        if name in str(error) or isinstance(error, MemoryError):
+            raise
+        raise InputError(f"{name}: {error} Download or export it again.") from error
+    except Exception as error:  # whatever Minari meets in what others wrote
         raise InputError(f"{name} is damaged ({error}). Download or export it again.") from error
 
 
@@ -102,21 +116,43 @@ def _seeds(data: Any) -> list[int] | None:
     found = [one.get("seed") for one in data.storage.get_episode_metadata(data.episode_indices)]
     if any(seed is None for seed in found) or len(set(found)) < len(found):
         return None
-    return [int(seed) for seed in found]
+    seeds, largest = [int(seed) for seed in found], np.iinfo(np.int64).max
+    if max(map(abs, seeds)) > largest:
+        raise InputError("A seed is an integer of 64 bits; one is larger.")
+    return seeds
 
 
 def _episode(
-    found: Any, key_path: tuple[str, ...], read: Callable[[Any], Any], seed: int
+    found: Any,
+    key_path: tuple[str, ...],
+    shape: tuple[int, ...],
+    read: Callable[[Any], Any],
+    seed: int,
 ) -> Episode:
     pictures = found.observations
     for key in key_path:
         pictures = pictures[key]
-    steps = len(found.rewards)  # there is an observation more: what came after the last action
+    rewards = np.asarray(found.rewards, np.float32)
+    steps = len(rewards)  # there is an observation more: what came after the last action
+    if rewards.ndim != 1 or not 1 <= steps <= LENGTH or not np.isfinite(rewards).all():
+        raise InputError(f"An episode has 1 to {LENGTH:,} finite rewards; one has others.")
+    terminated, truncated = (_last(ends, steps) for ends in (found.terminations, found.truncations))
+    actions = read(found.actions)
+    if len(actions) != steps:
+        raise InputError(f"An episode has {len(actions):,} actions and {steps:,} rewards.")
     return Episode(
         seed=seed,
-        frames=spaces.to_frames(np.asarray(pictures[:steps])),
-        actions=read(found.actions),
-        rewards=np.asarray(found.rewards, np.float32),
-        terminated=bool(found.terminations[-1]),
-        truncated=bool(found.truncations[-1]),
+        frames=spaces.to_frames(np.asarray(pictures[:steps]), (steps, *shape)),
+        actions=actions,
+        rewards=rewards,
+        terminated=terminated,
+        truncated=truncated,
     )
+
+
+def _last(ends: Any, steps: int) -> bool:
+    """Whether an episode ended so; ``ends`` says it for each step."""
+    array = np.asarray(ends)
+    if array.shape != (steps,) or not np.isin(array, (0, 1)).all():
+        raise InputError(f"Ends are {array.dtype} {array.shape}: give a truth for each step.")
+    return bool(array[-1])

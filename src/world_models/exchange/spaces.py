@@ -45,9 +45,20 @@ def _is_picture(space: spaces.Space[Any]) -> bool:
     return isinstance(space, spaces.Box) and space.dtype == np.uint8 and shape[2:] == (3,)
 
 
-def to_frames(pictures: Frames) -> Frames:
-    """Pictures uint8 (T, height, width, 3) as frames (T, 64, 64, 3), resized by area."""
-    height, width = pictures.shape[1:3]
+def to_frames(pictures: Frames, shape: tuple[int, ...]) -> Frames:
+    """Pictures uint8 (T, height, width, 3) as frames (T, 64, 64, 3), resized by area.
+
+    Args:
+        pictures: to be resized.
+        shape: that their space says.
+
+    Raises:
+        InputError: they are of another type or shape.
+    """
+    if pictures.dtype != np.uint8 or pictures.shape != shape or not pictures.size:
+        found = f"{pictures.dtype} {pictures.shape}"
+        raise InputError(f"Pictures should be uint8 {shape}, as their space says, not {found}.")
+    height, width = shape[1:3]
     if (height, width) == (SIZE, SIZE):
         return np.ascontiguousarray(pictures)
     shrink = Shrinker(height, width, (0, PARTS * height))
@@ -74,13 +85,32 @@ def action_reader(space: spaces.Space[Any], environment: str) -> Callable[[Any],
     table = _vectors(space, actions)
     if table is not None:
         first = int(getattr(space, "start", 0))
-        return lambda taken: table[np.asarray(taken, np.int64).reshape(-1) - first]
+        return lambda taken: table[_numbers(taken, first, len(table))]
     shape = space.shape
     size = int(np.prod(shape or (1,)))
     if not isinstance(space, spaces.Box) or (actions is not None and size != actions.size):
         wanted = f"{environment} takes {actions}" if actions else "vectors or numbers are taken"
         raise InputError(f"Actions are {space}, but {wanted}: these data cannot be used here.")
-    return lambda taken: np.asarray(taken, np.float32).reshape(-1, size)
+    return lambda taken: _finite(taken, size)
+
+
+def _numbers(taken: Any, first: int, n: int) -> NDArray[np.int64]:
+    """Numbered actions, from 0: int64 (T,)."""
+    found = np.asarray(taken)
+    if found.dtype.kind not in "iu" or found.size != len(found):
+        raise InputError(f"Numbered actions are integers (T,), not {found.dtype} {found.shape}.")
+    numbers = found.reshape(-1).astype(np.int64) - first
+    if ((numbers < 0) | (numbers >= n)).any():
+        raise InputError(f"An action is not {first} to {first + n - 1}, as its space says.")
+    return numbers
+
+
+def _finite(taken: Any, size: int) -> Vectors:
+    """Vectors float32 (T, A)."""
+    found = np.asarray(taken, np.float32)
+    if found.size != len(found) * size or not np.isfinite(found).all():
+        raise InputError(f"Actions are {size} finite numbers a step; some are others.")
+    return found.reshape(-1, size)
 
 
 def _vectors(space: spaces.Space[Any], actions: Actions | None) -> Vectors | None:
