@@ -13,7 +13,13 @@ import numpy as np
 from gymnasium.error import InvalidAction
 from numpy.typing import NDArray
 
+from world_models.errors import UserError
+
 FloatArray = NDArray[np.float32]
+
+
+class BadActionError(InvalidAction, UserError):
+    """Gymnasium's error, which a command tells in a line as it does all of the user's faults."""
 
 
 def checked(action: Any, *shape: int) -> FloatArray:
@@ -28,11 +34,11 @@ def checked(action: Any, *shape: int) -> FloatArray:
     try:
         vector = np.asarray(action, np.float32)
     except (TypeError, ValueError) as error:
-        raise InvalidAction(f"{action!r} is no action: {error}.") from error
+        raise BadActionError(f"{action!r} is no action: {error}.") from error
     # Of a few numbers Python's sum is four times as fast as numpy's, once for each step of a game.
     total = sum(vector.tolist()) if vector.ndim == 1 else vector.sum()
     if vector.shape != shape or not math.isfinite(total):
-        raise InvalidAction(
+        raise BadActionError(
             f"The action {action!r} is none of this environment: it takes {shape} finite numbers."
         )
     return vector
@@ -173,8 +179,14 @@ class Argmax:
         return np.ones(self.n, np.float32)
 
     def squash(self, raw: FloatArray) -> FloatArray:
-        """C's outputs as actions: 1 at the largest, the first of equals; float32 (..., n)."""
+        """C's outputs as actions: 1 at the largest, the first of equals; float32 (..., n).
+
+        Outputs with NaN give NaN, which is no action.
+        """
         chosen: FloatArray = np.eye(self.n, dtype=np.float32)[raw.argmax(axis=-1)]
+        lost = np.isnan(raw).any(axis=-1)
+        if lost.any():
+            chosen[lost] = np.nan  # argmax takes NaN for the largest; it is no choice
         return chosen
 
     def nearest(self, action: FloatArray) -> FloatArray:

@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from world_models.errors import UserError
 from world_models.evolution.history import Generation, History, Validation
 from world_models.evolution.optimiser import Optimiser
 
@@ -147,6 +148,8 @@ class Evolution:
         play = len(candidates) > 0 or todo is not None
         if play:
             scores = evaluate(number, candidates, todo)
+            _check(number, "fitness", scores.fitness)
+            _check(number, "validation", scores.validation)
             if len(candidates):
                 history.fitness.append(scores.fitness)
                 history.steps.append(scores.steps)
@@ -167,6 +170,7 @@ class Evolution:
         for number in finalists:
             if (number, episodes) not in history.finals:
                 played = evaluate.play_on(self._validated[number], episodes)
+                _check(number, "further validation", played[0])
                 history.finals[number, episodes] = Validation(*played)
                 new = True
         self._final_steps = sum(history.finals[n, episodes].steps for n in finalists)
@@ -193,4 +197,18 @@ class Evolution:
             + sum(v.steps for v in validations.values())
             + self._final_steps,
             new=new,
+        )
+
+
+def _check(number: int, what: str, returns: FloatArray) -> None:
+    """See that returns are finite before the history has them, and a resumed run believes them.
+
+    Raises:
+        UserError: some are not.
+    """
+    if not np.isfinite(returns).all():
+        first = returns[~np.isfinite(returns)][0]
+        raise UserError(
+            f"The {what} of generation {number} is not finite, but {first}. "
+            "V, M or the world has diverged: make the models anew, and run the stage again."
         )

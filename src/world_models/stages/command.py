@@ -63,9 +63,19 @@ class Outputs:
     reports: Path
 
     def write_metrics(self, metrics: Mapping[str, Any]) -> None:
-        """Write the metrics as JSON, keys sorted."""
+        """Write the metrics as JSON, keys sorted.
+
+        Raises:
+            UserError: one is not finite.
+        """
         assert self.metrics is not None, "the stage declares that it has metrics"
-        text = json.dumps(metrics, indent=2, sort_keys=True) + "\n"
+        try:
+            text = json.dumps(metrics, indent=2, sort_keys=True, allow_nan=False) + "\n"
+        except ValueError:
+            raise UserError(
+                f"{self.metrics} would hold a number that is not finite: {dict(metrics)}. Training "
+                "has diverged, or its data are broken; try a smaller learning rate."
+            ) from None
         atomic.write(self.metrics, text.encode())
 
 

@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from world_models.errors import UserError
 from world_models.storage.episodes import Episode, EpisodeReader
 from world_models.storage.latents import LatentsWriter
+from world_models.storage.tensors import LOGVAR, finite
 from world_models.vision.model import Vision
 
 ACTIVE_VARIANCE = 0.01
@@ -55,6 +57,12 @@ def _encode(vision: Vision, reader: EpisodeReader, number: int, batch_size: int)
         for first in range(0, len(episode), batch_size)
     ]
     mu, logvar = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    # What training would refuse to read is not written either.
+    if not (finite(mu) and finite(logvar)) or logvar.max() > LOGVAR:
+        raise UserError(
+            f"V gives no finite z for episode {number}, or a variance above exp({LOGVAR:g}): V has "
+            "diverged. Train it anew with a smaller learning rate (stage vae)."
+        )
     return Encoded(episode, reader.shard(number), mu, logvar)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from world_models.errors import ParameterError
+from world_models.errors import ParameterError, UserError
 from world_models.worlds.dream_noise import DreamNoise
 from world_models.worlds.parts import DreamingMemory, Ends
 from world_models.worlds.world import BoolArray, FloatArray, Step
@@ -104,7 +104,11 @@ class Dream:
         return self._features.copy()
 
     def step(self, actions: FloatArray) -> Step:
-        """Act in all members; see :class:`~world_models.worlds.world.World`."""
+        """Act in all members; see :class:`~world_models.worlds.world.World`.
+
+        Raises:
+            UserError: what M says of a reward or an end is not finite.
+        """
         m, live = len(self._features), self._live
         rewards, ended, capped = np.zeros(m, np.float32), np.zeros(m, bool), np.zeros(m, bool)
         if live:
@@ -113,6 +117,8 @@ class Dream:
             memory.step(self._state, z, actions[member], self._age[member] == 0, rows)
             mask = None if noise.mask is None else noise.mask[member]
             expected = memory.predict(self._state, rows, mask)
+            self._check(expected.end, "logit of the end")
+            self._check(expected.reward, "reward")
             drawn = noise.rows(member)
             memory.sample(expected, noise.u, noise.eps, drawn, self._tau, z)
             self._age[member] += 1
@@ -133,6 +139,15 @@ class Dream:
 
     def close(self) -> None:
         """Nothing to release."""
+
+    def _check(self, values: FloatArray | None, what: str) -> None:
+        """See that a head's numbers are finite, (live,): a comparison with NaN is only False."""
+        if values is not None and np.count_nonzero(np.isfinite(values)) < len(values):
+            age = int(self._age[self._member[int((~np.isfinite(values)).argmax())]])
+            raise UserError(
+                f"M's {what} is not finite at step {age} of a dream: M has diverged. Train it anew "
+                "with a smaller learning rate."
+            )
 
     def _look(self, rows: slice) -> None:
         """Write the features of work rows to their members."""

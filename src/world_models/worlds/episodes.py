@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from world_models.errors import UserError
 from world_models.worlds.world import BoolArray, FloatArray, Step, World
 
 Act = Callable[[FloatArray], FloatArray]
@@ -50,15 +51,23 @@ def play(
             (training only: it is lost, and its remaining steps teach little).
         max_steps: stop all episodes after so many steps (training only).
         observe: called after each step.
+
+    Raises:
+        UserError: a feature, an action or a reward is not finite; such an episode has no score.
     """
     m = len(seeds)
     features = world.reset(seeds)
+    _check(seeds, 0, "Features", features)
     returns, lengths = np.zeros(m), np.zeros(m, np.int64)
     terminated, truncated = np.zeros(m, np.bool_), np.zeros(m, np.bool_)
-    live, losing = np.ones(m, np.bool_), np.zeros(m, np.int64)
+    live, losing, steps = np.ones(m, np.bool_), np.zeros(m, np.int64), 0
     while live.any():
         actions = act(features)
+        _check(seeds, steps, "Actions", actions)
         step = world.step(actions)
+        _check(seeds, steps, "Rewards", step.rewards)
+        _check(seeds, steps, "Features", step.features)
+        steps += 1
         if observe is not None:
             observe(features, actions, step)
         features = step.features
@@ -73,6 +82,23 @@ def play(
             world.retire(given_up)
             live &= ~given_up
     return Outcomes(returns, lengths, terminated, truncated, tuple(world.figures))
+
+
+def _check(seeds: Sequence[int], step: int, what: str, values: FloatArray) -> None:
+    """See that all numbers are finite, float32 (m,) or (m, n).
+
+    Raises:
+        UserError: some are not; the message names the first such episode.
+    """
+    # Of a few numbers, counting takes half the time of ``all``: 0.5 to 7 µs for 64 episodes.
+    if np.count_nonzero(np.isfinite(values)) == values.size:
+        return
+    rows = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+    raise UserError(
+        f"{what} of the episode with seed {seeds[int(rows.argmax())]} are not finite at step "
+        f"{step}: it cannot be scored. V, M or C has diverged, or the simulator is broken; make "
+        "the models anew with a smaller learning rate."
+    )
 
 
 def _given_up(
