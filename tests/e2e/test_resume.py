@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -22,17 +23,17 @@ PATIENCE = 120.0
 def command(stage: str, root: Path, out: Path) -> list[str]:
     """The stage's own command of ``dvc.yaml``, writing elsewhere."""
     line = read_yaml(root / "dvc.yaml")["stages"][stage]["do"]["cmd"]
-    words = line.replace("${key}", ENVIRONMENT).split()[2:]
+    words = line.replace("${key}", ENVIRONMENT).partition(" python ")[2].split()
     for option in ("--out", "--metrics", "--reports"):
         words[words.index(option) + 1] = str(out / option.strip("-"))
     return [sys.executable, *words]
 
 
-def start(pipeline, stage: str, out: Path, *more: str) -> subprocess.Popen[str]:
+def start(pipeline, stage: str, out: Path, *more: str, **settings: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [*command(stage, pipeline.folder, out), *more],
         cwd=pipeline.folder,
-        env=pipeline.environment(WORLD_MODELS_TRACKING="off"),
+        env=pipeline.environment(**({"WORLD_MODELS_TRACKING": "off"} | settings)),
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
@@ -94,6 +95,29 @@ def test_killed_stage_ends_with_the_same_bytes(pipeline, tmp_path, stage):
     assert contents(tmp_path / "out") == contents(artifact(pipeline, stage))
     kept = ["history.safetensors"] if stage == "evolve" else []
     assert [path.name for path in scratch(pipeline, stage)] == kept
+
+
+def test_stage_that_is_killed_while_its_run_is_recorded_loses_nothing(pipeline, tmp_path):
+    """Its work is done, DVC has not heard of it yet, and the tracking server does not answer."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+        on = {"WORLD_MODELS_TRACKING": "on", "MLFLOW_TRACKING_URI": address}
+        killed = start(pipeline, "vae", tmp_path, **on)
+        journals = pipeline.folder / ".scratch/tracking"
+        deadline = time.monotonic() + PATIENCE
+        while not any('"do": "end"' in path.read_text() for path in journals.glob("vae-*.jsonl")):
+            assert killed.poll() is None, killed.stderr.read()
+            assert time.monotonic() < deadline, "the stage did not come to its end"
+            time.sleep(0.02)
+        os.killpg(killed.pid, signal.SIGKILL)
+        killed.communicate()
+        assert killed.returncode == -signal.SIGKILL
+    assert scratch(pipeline, "vae")
+    (tmp_path / "metrics").unlink()
+    again = start(pipeline, "vae", tmp_path)
+    _, said = again.communicate(timeout=PATIENCE)
+    assert again.returncode == 0, said
+    assert contents(tmp_path / "out") == contents(artifact(pipeline, "vae"))
 
 
 def test_more_generations_go_on_to_the_bytes_of_one_long_run(pipeline, tmp_path):
