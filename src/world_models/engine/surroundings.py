@@ -1,7 +1,9 @@
 """What the surroundings of a command set for other programs: undone, or refused with the cure."""
 
+import io
 import os
 import resource
+import sys
 from contextlib import suppress
 
 from world_models.engine import cores
@@ -19,8 +21,12 @@ def settle() -> None:
             "NUMBA_DISABLE_JIT is set: the simulators' kernels would run as plain Python, or not "
             "at all. Unset it."
         )
+    os.environ.pop("MPLBACKEND", None)  # for windows, which we never open; a wrong one is fatal
     cores.unpin()
     _allow_open_files()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal may have ASCII alone
+            stream.reconfigure(errors="replace")
 
 
 def _allow_open_files() -> None:
