@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from world_models.experiment import Extended
-from world_models.origin.sides import leaves
+from world_models.origin.lock import leaves
 from world_models.schema import merged, read_yaml
 
 ROOT = Path(__file__).resolve().parents[1]
