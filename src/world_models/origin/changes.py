@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from world_models.origin import git
-from world_models.origin.lock import SCORE, Entry, Lock, parse_yaml
+from world_models.origin.lock import Entry, Lock, parse_yaml
 
 MISSING = object()
 SHOWN = 4
@@ -52,8 +52,7 @@ def since_scored(lock: Lock, environment: str, read: Callable[[str], str | None]
         environment: whose score it is.
         read: as in :func:`of_parameters`.
     """
-    entries = lock.upstream([SCORE.format(environment)])
-    return [change for entry in entries for change in of_parameters(entry, read)]
+    return [change for entry in lock.scored(environment) for change in of_parameters(entry, read)]
 
 
 def in_words(changes: Sequence[str]) -> str:

@@ -107,9 +107,13 @@ class Lock:
                 waiting += made[0].deps
         return found
 
+    def scored(self, environment: str) -> list[Entry]:
+        """The stages that led to an environment's score, the last one first."""
+        return self.upstream([SCORE.format(environment)])
+
     def given(self, environment: str) -> dict[str, Any]:
         """The parameters of the stages that led to an environment's score, by dotted key."""
-        entries = self.upstream([SCORE.format(environment)])
+        entries = self.scored(environment)
         files = (values for entry in entries for values in entry.parameters.values())
         found = (leaf for values in files for leaf in leaves(values))
         return {key: value for key, value in found if key.startswith(f"{environment}.")}

@@ -9,7 +9,7 @@ from typing import Any
 
 from world_models.errors import InputError
 from world_models.origin import changes, git
-from world_models.origin.lock import LOCK, SCORE, Lock, text_of
+from world_models.origin.lock import LOCK, Lock, text_of
 
 WORKSPACE = "workspace"
 EXPERIMENTS = "refs/exps"
@@ -115,7 +115,7 @@ def _named(listed: str) -> Iterator[tuple[str, str]]:
 
 def _ran(lock: Lock, environment: str) -> tuple[dict[str, str], dict[str, str]]:
     """Parameters and code of the stages that led to an environment's score, as they ran."""
-    entries = lock.upstream([SCORE.format(environment)])
+    entries = lock.scored(environment)
     given = lock.given(environment)
     parameters = {key.removeprefix(f"{environment}."): str(v) for key, v in given.items()}
     code = {p: md5 for entry in entries for p, md5 in entry.deps.items() if p.startswith(CODE)}
