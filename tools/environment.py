@@ -24,10 +24,10 @@ INSTALL = (
 def main() -> None:
     """Build, if need be. ``--exactly``: with the Python that runs this, no other."""
     venv, exactly = Path(sys.argv[1]).absolute(), "--exactly" in sys.argv
-    if fault(venv, exactly=exactly) is None and stamp(venv) == wanted(venv):
+    why = fault(venv, exactly=exactly)
+    if why is None and stamp(venv) == wanted(venv):
         return
     check_python()
-    why = fault(venv, exactly=exactly)
     if why is not None:
         print(f"building {venv.name}: {why}")
         # The base interpreter: the one in the folder may be what is to be replaced.

@@ -24,6 +24,7 @@ from data_sets import make_episode, write_rollouts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
+from refusals import read_or_refused
 
 from world_models import cli, folders, pyfunc
 from world_models.agent import Agent
@@ -536,16 +537,6 @@ ANYTHING = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
     max_leaves=8,
 )
-
-
-def read_or_refused(read: Callable[[Path], Any], folder: Path) -> Any:
-    """What it gives; None where it is refused by the folder's name."""
-    try:
-        return read(folder)
-    except UserError as error:
-        if str(folder) not in str(error):
-            raise
-        return None
 
 
 FIELDS = (*artifact.Card.__dataclass_fields__, "more")

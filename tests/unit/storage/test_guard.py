@@ -3,15 +3,13 @@
 import json
 import os
 import stat
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from refusals import read_or_refused
 
-from world_models.errors import InputError, UserError
+from world_models.errors import InputError
 from world_models.schema import Parameters
 from world_models.storage import guard, tensors
 
@@ -20,16 +18,6 @@ JSON = st.recursive(
     LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20
 )
 REPEATABLE = settings(max_examples=100, deadline=None, database=None, derandomize=True)
-
-
-def read_or_refused(read: Callable[[Path], Any], path: Path) -> Any:
-    """What it gives; None where it is refused by the file's name."""
-    try:
-        return read(path)
-    except UserError as error:
-        if str(path) not in str(error):
-            raise
-        return None
 
 
 OUTSIDE = ("../x", "a/../../x", "/etc/passwd", "", ".", "..", "a//b", "a/", "./a", "a/.")
