@@ -105,7 +105,7 @@ def _start(
     name: str,
     ending: str,
     first: int = 0,
-    said: int = subprocess.DEVNULL,
+    said: int | None = None,  # pytest shows it when a test fails
     **variables: str,
 ) -> "subprocess.Popen[str]":
     hidden = ("MLFLOW_", "DVC_", "WORLD_MODELS_")

@@ -17,7 +17,8 @@ from pathlib import Path
 
 LOCK = ".owner"
 """The locked file in such a folder."""
-_WITHOUT_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL})
+WITHOUT_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL})
+"""What a file system says that has no locks."""
 
 
 class Owned:
@@ -55,7 +56,7 @@ def make(parent: Path, prefix: str, suffix: str = "") -> Owned:
         except (FileNotFoundError, BlockingIOError):
             continue  # a sweep came between these two lines
         except OSError as error:
-            if error.errno in _WITHOUT_LOCKS:  # then no sweep can take it for a dead process's
+            if error.errno in WITHOUT_LOCKS:  # then no sweep can take it for a dead process's
                 return Owned(path, None)
             shutil.rmtree(path, ignore_errors=True)
             raise

@@ -12,7 +12,8 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from world_models.errors import UserError
-from world_models.storage import atomic
+from world_models.storage import atomic, owned
 from world_models.storage.artifact import Card
 
 FOLDER = ".scratch"
@@ -76,7 +77,8 @@ class Scratch:
         used for :data:`UNUSED_DAYS` days is removed, with a line on stderr.
 
         Raises:
-            UserError: another process works on just this, or the disk is full.
+            UserError: another process works on just this, the disk is full, or its file system
+                has no locks.
         """
         folder = root / FOLDER / f"{stage}-{environment}-{fingerprint[:12]}"
         with atomic.readable_refusals(folder):
@@ -94,9 +96,10 @@ class Scratch:
         self.close()
 
     def close(self) -> None:
-        """Give the lock back and keep the content."""
-        (self.folder / "holder").unlink(missing_ok=True)
-        self._lock.release()
+        """Give the lock back and keep the content; after :meth:`remove`, do nothing."""
+        if self._lock.is_locked:
+            (self.folder / "holder").unlink(missing_ok=True)
+            self._lock.release()
 
     def save(self, name: str, data: bytes) -> None:
         """Store ``data``; what ``name`` held before stays as the fall-back of :meth:`load`.
@@ -172,6 +175,13 @@ def _acquire(folder: Path) -> FileLock:
             f"{folder.name.rsplit('-', 1)[0]} is already running in {_holder(folder)}, which holds "
             f"{folder}. Wait for it or stop it, then run the same command again."
         ) from None
+    except OSError as error:
+        if error.errno not in owned.WITHOUT_LOCKS:
+            raise
+        raise UserError(
+            f"{folder.parent} cannot be locked ({error.strerror}), so that two stages could write "
+            "to the same state. Move the project to a disk whose file system has locks."
+        ) from error
     return lock
 
 
@@ -199,15 +209,26 @@ class Kept:
 
 def kept(root: Path) -> list[Kept]:
     """All state below ``root``, the latest used first."""
-    found = [_look(folder) for folder in (root / FOLDER).glob("*-*-*") if folder.is_dir()]
-    return sorted(found, key=lambda state: state.days)
+    return sorted(_look(root), key=lambda state: state.days)
 
 
-def _look(folder: Path) -> Kept:
-    files = [path.stat() for path in folder.rglob("*") if path.is_file()]
-    used = max([folder.stat().st_mtime, *(stat.st_mtime for stat in files)])
-    days = max(time.time() - used, 0) / 86_400
-    return Kept(folder, sum(stat.st_size for stat in files), days)
+def _look(root: Path) -> Iterator[Kept]:
+    for folder in (root / FOLDER).glob("*-*-*"):
+        if not folder.is_dir():  # a lock
+            continue
+        with suppress(FileNotFoundError):  # its stage has just ended
+            files = list(_files(folder))
+            used = max([folder.stat().st_mtime, *(stat.st_mtime for stat in files)])
+            days = max(time.time() - used, 0) / 86_400
+            yield Kept(folder, sum(stat.st_size for stat in files), days)
+
+
+def _files(folder: Path) -> Iterator[os.stat_result]:
+    """All files below; a stage at work writes there, so what is gone is passed over."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                yield Path(parent, name).stat()
 
 
 def discard(state: Kept) -> bool:

@@ -1,5 +1,7 @@
 """What a stage resumes from is whole, its own, and nobody else's at the same time."""
 
+import errno
+import fcntl
 import os
 import re
 import subprocess
@@ -161,3 +163,31 @@ def test_the_root_is_dvc_s(tmp_path, monkeypatch):
     assert find_root() == tmp_path / "project"
     monkeypatch.setenv("DVC_ROOT", str(tmp_path / "real"))
     assert find_root() == tmp_path / "real"
+
+
+def test_stages_that_begin_and_end_together_do_not_meet(tmp_path):
+    """Each looks through the others' state for what is old, while they write and remove it."""
+    script = textwrap.dedent("""
+        import sys
+        from pathlib import Path
+        from world_models.storage.scratch import Scratch
+        for print_ in "abc" * 60:
+            with Scratch.open(Path(), sys.argv[1], "carracing", print_ * 64) as scratch:
+                scratch.save("state", b"x")
+                scratch.save("state", b"y")
+                assert scratch.load("state") == b"y"
+                scratch.remove()
+    """)
+    command = [sys.executable, "-c", script]
+    stages = [subprocess.Popen([*command, f"stage{i}"], cwd=tmp_path) for i in range(6)]
+    assert [stage.wait() for stage in stages] == [0] * 6
+    assert list((tmp_path / ".scratch").iterdir()) == []
+
+
+def test_without_locks_a_stage_is_refused_with_the_cure(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(UserError, match=r"\.scratch cannot be locked \(No locks available\).*Move"):
+        open_scratch(tmp_path)
