@@ -4,6 +4,7 @@ Each schema lives beside the class that it configures; this module holds what th
 Values live in YAML alone: a schema has types, ranges and descriptions, never defaults.
 """
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,11 +62,19 @@ def validate(model: type[P], values: object, where: str) -> P:
         raise ParameterError("\n".join(lines)) from None
 
 
+def _known(fault: Any, model: type[Parameters]) -> str:
+    """The names that are most like an unknown one; all of them if none is."""
+    names = list(_schema_at(model, fault["loc"][:-1]).model_fields)
+    near = difflib.get_close_matches(str(fault["loc"][-1]), names, n=3)
+    if near:
+        return f"Did you mean {' or '.join(near)}? docs/parameters.md lists all"
+    return f"Known here: {', '.join(names)}" if len(names) <= 20 else "docs/parameters.md lists all"
+
+
 def _line(fault: Any, where: str, model: type[Parameters]) -> str:
     key = ".".join([where, *map(str, fault["loc"])])
     if fault["type"] == "extra_forbidden":
-        known = ", ".join(_schema_at(model, fault["loc"][:-1]).model_fields)
-        return f"{key}: unknown parameter. Known here: {known}."
+        return f"{key}: unknown parameter. {_known(fault, model)}."
     if fault["type"] == "missing":
         return f"{key}: missing. Give it a value in params.yaml."
     if fault["type"] == "value_error":  # of a check across fields: its message names them

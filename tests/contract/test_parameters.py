@@ -110,7 +110,8 @@ def test_profile_that_would_be_invalid_changes_nothing(workspace):
 
 
 IN_DREAM = (
-    "carracing: {evolve: {world: dream, tau: 1, ends: drawn, dropout: 0, latent: , renderer: }}"
+    "carracing: {evolve: {world: dream, tau: 1, ends: drawn, dropout: 0, "
+    "lookahead_rounds: 0, latent: , renderer: }}"
 )
 
 
@@ -119,8 +120,9 @@ IN_DREAM = (
     [
         (
             "{vae: {learning_rat: 0.1}}",
-            r"carracing\.vae\.learning_rat: .*Known here: .*learning_rate",
+            r"carracing\.vae\.learning_rat: .*Did you mean learning_rate",
         ),
+        ("{report: {zoom: 2}}", r"carracing\.report\.zoom: unknown.*Known here: video_steps, gif_"),
         ("{vae: {learning_rate: fast}}", r"carracing\.vae\.learning_rate = 'fast': .*number"),
         ("{vae: {batch_size: 1.5}}", r"carracing\.vae\.batch_size = 1\.5: .*integer"),
         ("{vae: {batch_size: 0}}", r"carracing\.vae\.batch_size = 0: .*greater than"),

@@ -97,21 +97,28 @@ class Generation(NamedTuple):
     """Whether anything was played for it now; if not, all of it stood in the history."""
 
 
-def table(generations: Sequence[Generation]) -> pd.DataFrame:
-    """One row a generation, for CSV and plots; a validation stands in the row of its mean."""
+def table(generations: Sequence[Generation], before: int = 0) -> pd.DataFrame:
+    """One row a generation, for CSV and plots; a validation stands in the row of its mean.
+
+    Args:
+        generations: at least one. If the first mean was validated, it has a row 0.
+        before: steps that were taken before the first generation.
+    """
+    rows = len(generations) + 1
+    best, mean, sd, sigma, validation = np.full((5, rows), np.nan)
     fitness = np.array([g.fitness for g in generations])
-    scores = np.full(len(generations), np.nan)
+    best[1:], mean[1:], sd[1:] = fitness.max(axis=1), fitness.mean(axis=1), fitness.std(axis=1)
+    sigma[1:] = [g.sigma for g in generations]
     for generation in generations:
-        for number, validation in generation.validations.items():
-            scores[number - 1] = validation.returns.mean()
-    return pd.DataFrame(
-        {
-            "generation": [g.number for g in generations],
-            "best": fitness.max(axis=1),
-            "mean": fitness.mean(axis=1),
-            "sd": fitness.std(axis=1),
-            "sigma": [g.sigma for g in generations],
-            "steps": np.cumsum([g.steps for g in generations]),
-            "validation": scores,
-        }
-    )
+        for number, found in generation.validations.items():
+            validation[number] = found.returns.mean()
+    columns = {
+        "generation": np.arange(rows),
+        "best": best,
+        "mean": mean,
+        "sd": sd,
+        "sigma": sigma,
+        "steps": before + np.cumsum([0, *(g.steps for g in generations)]),
+        "validation": validation,
+    }
+    return pd.DataFrame(columns).iloc[int(np.isnan(validation[0])) :]

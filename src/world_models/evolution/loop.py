@@ -95,6 +95,7 @@ class Evolution:
         validation_episodes: int,
         finalists: int = 1,
         final_episodes: int = 0,
+        validate_first: bool = False,
     ) -> None:
         """Prepare a run.
 
@@ -106,13 +107,14 @@ class Evolution:
             validation_episodes: how many each validation has.
             finalists: how many of the best means play on at the end.
             final_episodes: how many further episodes each of them plays; 0 for none.
+            validate_first: whether the first mean is validated too: it is somebody's already.
         """
         self.best: Best | None = None
         self.done: list[Generation] = []
         self._optimiser, self._history = optimiser, history
         self._generations, self._every = generations, validate_every
         self._episodes, self._finalists = validation_episodes, finalists
-        self._final_episodes = final_episodes
+        self._final_episodes, self._first = final_episodes, validate_first
         self._validated: dict[int, FloatArray] = {}
         self._final_steps = 0
 
@@ -128,7 +130,7 @@ class Evolution:
     def _step(self, number: int, evaluate: Evaluate) -> Generation:
         mean, candidates = self._optimiser.mean, self._optimiser.ask()
         missing = candidates[:0] if number < len(self._history) else candidates
-        due = number > 0 and number % self._every == 0
+        due = number % self._every == 0 and (number > 0 or self._first)
         new = self._play(evaluate, number, missing, mean if due else None)
         self._optimiser.tell(self._history.fitness[number])
         validated = [number] if due else []

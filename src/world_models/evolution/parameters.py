@@ -49,6 +49,32 @@ class EvolveParameters(Parameters):
             "null in reality",
         ),
     ]
+    lookahead_rounds: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            le=1000,
+            description="rounds in which M's dreams advise C before evolution begins; 0: it begins "
+            "with zeros, as in the paper; null in reality",
+        ),
+    ]
+    lookahead_moments: Annotated[
+        int | None,
+        Field(
+            ge=64,
+            le=1_000_000,
+            description="moments of C's dreams that a round looks ahead from; null without rounds",
+        ),
+    ]
+    lookahead_steps: Annotated[
+        int | None,
+        Field(
+            ge=2,
+            le=10_000,
+            description="steps that each look ahead takes, of 4 dreams with each of C's outputs "
+            "down and up; null without rounds",
+        ),
+    ]
     features: Annotated[
         str,
         Field(
@@ -135,9 +161,17 @@ class EvolveParameters(Parameters):
                 "a unit of work holds whole candidates"
             )
         dream = self.world == "dream"
-        in_dream, in_reality = ("tau", "ends", "dropout"), ("renderer", "latent")
+        in_dream = ("tau", "ends", "dropout", "lookahead_rounds")
+        in_reality = ("renderer", "latent")
         uses = dict.fromkeys(in_dream, dream) | dict.fromkeys(in_reality, not dream)
         self._check_use("world", uses)
+        looks = bool(self.lookahead_rounds)
+        self._check_use("lookahead_rounds", {"lookahead_moments": looks, "lookahead_steps": looks})
+        if looks and self.hidden:
+            raise ValueError(
+                f"hidden = {self.hidden}: looking ahead fits a linear C, so hidden must be 0, or "
+                "lookahead_rounds must be"
+            )
         chosen = OPTIMISERS.get(self.optimiser)
         if chosen is None:
             known = ", ".join(OPTIMISERS)

@@ -55,6 +55,11 @@ class State:
         """One of :attr:`Memory.parts` of some episodes, float32 (k, size); not to be changed."""
         return self.work.parts[part][rows]
 
+    def write(self, rows: Rows, parts: Mapping[str, Array]) -> None:
+        """Let some episodes remember this: for each part, float32 (k, size)."""
+        for name, values in self.work.parts.items():
+            values[rows] = parts[name]
+
     def forget(self, rows: Rows = ALL) -> None:
         """Empty the memory of some episodes, as at their first frame."""
         for values in self.work.parts.values():

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from world_models.controller.model import Controller
 from world_models.controller.policy import ControllerSpec, count
+from world_models.engine.api import Engine
 from world_models.engine.settings import open_engine
 from world_models.envs import catalogue
 from world_models.errors import InputError
@@ -22,12 +23,14 @@ from world_models.progress import progress
 from world_models.stages.command import Context, Input, Outputs, Stage, main
 from world_models.storage import artifact, atomic, tensors
 from world_models.vision.model import Vision
+from world_models.worlds import lookahead
 from world_models.worlds.arena import ArenaPlan
 from world_models.worlds.build import Parts, Plan
 from world_models.worlds.fitness import Fitness, Rules
+from world_models.worlds.lookahead import LookAhead, Looked
 
-HISTORY = "history.safetensors"
-"""Name in the scratch."""
+HISTORY, LOOKED = "history.safetensors", "looked.safetensors"
+"""Names in the scratch."""
 
 
 def run(
@@ -48,11 +51,14 @@ def run(
     plan = ArenaPlan(world, spec, about.actions.squash)
     stored = context.scratch.load(HISTORY)
     history = History.from_arrays(tensors.from_bytes(stored)) if stored else History()
-    evolution = _evolution(parameters, _first_mean(spec, inputs.get("start")), history)
     with open_engine(context.engine) as engine:
+        looked = Looked.nothing(spec, _first_mean(spec, inputs.get("start")))
+        if parameters.lookahead_rounds:
+            looked = _look_ahead(parameters, looked, engine, plan, memory, context)
+        evolution = _evolution(parameters, looked.theta, history)
         fitness = Fitness(engine, plan, _rules(parameters))
         _generations(parameters, evolution, history, fitness, context)
-    _write(parameters, evolution, spec, inputs, outputs, context)
+    _write(parameters, evolution, looked, spec, inputs, outputs, context)
 
 
 def _first_mean(spec: ControllerSpec, start: Input | None) -> NDArray[np.float64]:
@@ -72,6 +78,42 @@ def _first_mean(spec: ControllerSpec, start: Input | None) -> NDArray[np.float64
     return found.theta.astype(np.float64)
 
 
+def _look_ahead(
+    parameters: EvolveParameters,
+    looked: Looked,
+    engine: Engine,
+    plan: ArenaPlan,
+    memory: Memory,
+    context: Context,
+) -> Looked:
+    """Let M's dreams advise C; see :mod:`world_models.worlds.lookahead`."""
+    p = parameters
+    assert p.lookahead_rounds is not None
+    assert p.lookahead_moments is not None
+    assert p.lookahead_steps is not None
+    stored = context.scratch.load(LOOKED)
+    looked = Looked.from_arrays(tensors.from_bytes(stored)) if stored else looked
+    ahead = LookAhead(
+        engine,
+        plan,
+        memory.seen(p.features),
+        seed=p.seed,
+        moments=p.lookahead_moments,
+        steps=p.lookahead_steps,
+        max_steps=p.max_steps,
+    )
+    title = f"look ahead in {context.environment}'s dream"
+    with progress(p.lookahead_rounds, title, done=len(looked.rounds)) as bar:
+        for after in ahead.rounds(looked, p.lookahead_rounds):
+            looked = after
+            context.scratch.save(LOOKED, tensors.to_bytes(looked.arrays()))
+            found = looked.rounds[-1]
+            values = {f"lookahead_{name}": value for name, value in found._asdict().items()}
+            context.tracker.log_metrics(values, step=len(looked.rounds))
+            bar.advance(1, note=f"lives {found.visited:.0f}, explains {found.explained:.2f}")
+    return looked
+
+
 def _evolution(
     parameters: EvolveParameters, first_mean: NDArray[np.float64], history: History
 ) -> Evolution:
@@ -84,6 +126,7 @@ def _evolution(
         validation_episodes=parameters.validation_episodes,
         finalists=parameters.finalists,
         final_episodes=parameters.final_episodes,
+        validate_first=bool(first_mean.any()),
     )
 
 
@@ -157,6 +200,7 @@ def _note(generation: Generation, best: Best | None) -> str:
 def _write(
     parameters: EvolveParameters,
     evolution: Evolution,
+    looked: Looked,
     spec: ControllerSpec,
     inputs: Mapping[str, Input],
     outputs: Outputs,
@@ -170,7 +214,8 @@ def _write(
         "validation_sd": float(best.validation.std(ddof=1)) if len(best.validation) > 1 else 0.0,
         "validation_episodes": len(best.validation),
         "generation": best.generation,
-        "steps": sum(generation.steps for generation in evolution.done),
+        "steps": sum(found.steps for found in looked.rounds)
+        + sum(generation.steps for generation in evolution.done),
     }
     with artifact.create(
         outputs.artifact,
@@ -184,7 +229,9 @@ def _write(
     ) as folder:
         controller.save(folder)
     with atomic.atomic_folder(outputs.reports) as folder:
-        table(evolution.done).to_csv(folder / "history.csv", index=False)
+        before = sum(found.steps for found in looked.rounds)
+        table(evolution.done, before).to_csv(folder / "history.csv", index=False)
+        lookahead.table(looked.rounds).to_csv(folder / "lookahead.csv", index=False)
     outputs.write_metrics(metrics)
 
 
@@ -195,7 +242,7 @@ STAGE = Stage(
     inputs=("vae", "mdnrnn"),
     optional={"start": "controller"},
     run=run,
-    keeps=(HISTORY,),
+    keeps=(HISTORY, LOOKED),
     resume_ignores=(
         *("generations", "validate_every", "validation_episodes"),
         *("finalists", "final_episodes"),

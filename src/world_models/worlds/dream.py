@@ -1,6 +1,7 @@
 """M's dream: an environment that exists in M alone (paper section 4, App. A.4, D.2)."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,22 @@ from world_models.errors import ParameterError, UserError
 from world_models.worlds.dream_noise import DreamNoise
 from world_models.worlds.parts import DreamingMemory, Ends
 from world_models.worlds.world import BoolArray, FloatArray, Step
+
+
+class Moments(NamedTuple):
+    """Dreams as they are at some moment: all that their next steps depend on, but for noise."""
+
+    z: FloatArray
+    """float32 (n, Z)."""
+    age: NDArray[np.int64]
+    """(n,) steps since the dream began."""
+    parts: Mapping[str, FloatArray]
+    """What M remembers, float32 (n, size) for each of its parts."""
+
+    def take(self, rows: NDArray[np.intp] | slice) -> Self:
+        """Some of them."""
+        parts = {name: values[rows] for name, values in self.parts.items()}
+        return self._replace(z=self.z[rows], age=self.age[rows], parts=parts)
 
 
 class Dream:
@@ -100,6 +117,32 @@ class Dream:
         self._age[members] = 0
         self._z[rows] = z
         self._state.forget(rows)
+        self._look(rows)
+        return self._features.copy()
+
+    def moments(self, members: NDArray[np.int64]) -> Moments:
+        """Where the dreams of some members are, which all have to be under way."""
+        work_row = np.zeros(self.num_envs, np.intp)
+        work_row[self._member[: self._live]] = np.arange(self._live)
+        rows = work_row[members]
+        parts = {name: self._state.read(name, rows) for name in self._memory.parts}
+        return Moments(self._z[rows], self._age[members], parts)
+
+    def resume(self, moments: Moments, seeds: Sequence[int]) -> FloatArray:
+        """Go on from n ≤ num_envs moments, instead of :meth:`reset`.
+
+        Args:
+            moments: of this dream, or of another one with the same M.
+            seeds: (n,) of what happens from here on: equal seeds, equal noise.
+
+        Returns:
+            The features, float32 (n, F).
+        """
+        self.reset(seeds)
+        rows = slice(self._live)
+        self._z[rows] = moments.z
+        self._age[: self._live] = moments.age
+        self._state.write(rows, moments.parts)
         self._look(rows)
         return self._features.copy()
 

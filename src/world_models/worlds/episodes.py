@@ -40,6 +40,7 @@ def play(
     patience: int | None = None,
     max_steps: int | None = None,
     observe: Observe | None = None,
+    begun: FloatArray | None = None,
 ) -> Outcomes:
     """Play one episode for each seed, until all have ended.
 
@@ -51,12 +52,13 @@ def play(
             (training only: it is lost, and its remaining steps teach little).
         max_steps: stop all episodes after so many steps (training only).
         observe: called after each step.
+        begun: the features of episodes that are under way already; None: they are reset.
 
     Raises:
         UserError: a feature, an action or a reward is not finite; such an episode has no score.
     """
     m = len(seeds)
-    features = world.reset(seeds)
+    features = world.reset(seeds) if begun is None else begun
     _check(seeds, 0, "Features", features)
     returns, lengths = np.zeros(m), np.zeros(m, np.int64)
     terminated, truncated = np.zeros(m, np.bool_), np.zeros(m, np.bool_)

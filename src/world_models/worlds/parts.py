@@ -35,6 +35,9 @@ class State(Protocol):
     def read(self, part: str, rows: Rows = ...) -> FloatArray:
         """One of M's parts of k episodes, (k, size); not to be changed."""
 
+    def write(self, rows: Rows, parts: Mapping[str, FloatArray]) -> None:
+        """Let k episodes remember this: for each of M's parts, (k, size)."""
+
     def forget(self, rows: Rows = ...) -> None:
         """Empty the memory of some episodes."""
 

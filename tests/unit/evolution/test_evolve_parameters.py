@@ -11,6 +11,9 @@ REALITY = {
     "tau": None,
     "ends": None,
     "dropout": None,
+    "lookahead_rounds": None,
+    "lookahead_moments": None,
+    "lookahead_steps": None,
     "features": "zh",
     "hidden": 0,
     "optimiser": "cma",
@@ -37,13 +40,15 @@ DREAM = {
     "tau": 1.15,
     "ends": "drawn",
     "dropout": 0.05,
+    "lookahead_rounds": 0,
 }
+AHEAD = {**DREAM, "lookahead_rounds": 2, "lookahead_moments": 64, "lookahead_steps": 20}
 
 
 OPENAI_ES = {**DREAM, "optimiser": "openai-es", "variant": None, "learning_rate": 0.01}
 
 
-@pytest.mark.parametrize("values", [REALITY, DREAM, OPENAI_ES])
+@pytest.mark.parametrize("values", [REALITY, DREAM, AHEAD, OPENAI_ES])
 def test_accepts(values):
     assert validate(EvolveParameters, values, "x").model_dump() == values
 
@@ -58,6 +63,10 @@ def test_accepts(values):
         (REALITY, {"ends": "drawn"}, "ends must be null when world is reality"),
         (DREAM, {"ends": None}, "ends must have a value when world is dream"),
         (DREAM, {"dropout": None}, "dropout must have a value when world is dream"),
+        (REALITY, {"lookahead_rounds": 0}, "lookahead_rounds must be null when world is reality"),
+        (DREAM, {"lookahead_rounds": 2}, "lookahead_moments must have a value when lookahead_rou"),
+        (DREAM, {"lookahead_steps": 9}, "lookahead_steps must be null when lookahead_rounds is 0"),
+        (AHEAD, {"hidden": 4}, "hidden = 4: looking ahead fits a linear C"),
         (DREAM, {"tau": None}, "tau must have a value when world is dream"),
         (DREAM, {"renderer": "fast"}, "renderer must be null when world is dream"),
         (REALITY, {"population": 2}, "population = 2"),

@@ -24,6 +24,7 @@ from world_models.storage import artifact, tensors
 from world_models.storage.scratch import Scratch
 from world_models.tracking.tracker import Tracker
 from world_models.vision.network import PAPER_CHANNELS, VAE
+from world_models.worlds.lookahead import Visit
 
 Z = 6
 PARAMETERS = EvolveParameters(
@@ -33,6 +34,9 @@ PARAMETERS = EvolveParameters(
     tau=1.0,
     ends="threshold",
     dropout=0.0,
+    lookahead_rounds=0,
+    lookahead_moments=None,
+    lookahead_steps=None,
     features="zch",
     hidden=0,
     optimiser="cma",
@@ -255,3 +259,49 @@ def test_models_of_different_sizes_are_refused(models, tmp_path):
     with pytest.raises(InputError, match="M was trained on z of size 7"):
         run(models, tmp_path, mdnrnn="other")
     assert digests(tmp_path) == {}
+
+
+AHEAD = {"lookahead_rounds": 2, "lookahead_moments": 64, "lookahead_steps": 6}
+
+
+@pytest.fixture(scope="module")
+def ahead(models, tmp_path_factory):
+    out = tmp_path_factory.mktemp("ahead")
+    run(models, out, **AHEAD)
+    return out
+
+
+def test_what_dreams_advise_is_where_evolution_begins(ahead, straight):
+    rounds = pd.read_csv(ahead / "reports" / "lookahead.csv")
+    assert rounds["round"].tolist() == [1, 2]
+    history = pd.read_csv(ahead / "reports" / "history.csv")
+    assert history["generation"].tolist() == [0, 1, 2, 3, 4, 5]
+    assert history["validation"].notna().tolist() == [True, False, True, False, True, True]
+    assert history["mean"].isna().tolist() == [True, *[False] * 5]
+    paper = pd.read_csv(straight / "reports" / "lookahead.csv")
+    assert paper.empty
+    steps = json.loads((ahead / "evolve.json").read_text())["steps"]
+    assert steps == history["steps"].iloc[-1]
+    assert history["steps"].iloc[0] == rounds["steps"].sum(), "looking ahead costs steps too"
+
+
+@pytest.mark.parametrize("round_", [1, 2])
+def test_interrupted_while_it_looks_ahead_it_makes_the_same_bytes(
+    models, ahead, units, tmp_path, round_
+):
+    class StopAhead(Tracker):
+        def log_metrics(self, metrics, step=0):
+            if "lookahead_visited" in metrics and step == round_:
+                raise Interrupted
+
+    with pytest.raises(Interrupted):
+        run(models, tmp_path, tracker=StopAhead(), **AHEAD)
+    units.clear()
+    run(models, tmp_path, **AHEAD)
+    assert sum(isinstance(unit, Visit) for unit in units) == 2 - round_
+    assert digests(tmp_path) == digests(ahead)
+
+
+def test_two_workers_look_ahead_to_the_same_bytes(models, ahead, tmp_path):
+    run(models, tmp_path, workers=2, **AHEAD)
+    assert digests(tmp_path) == digests(ahead)
