@@ -1,0 +1,1 @@
+"""Kills, faults and damaged files, by the hundred; see ``make torture``."""

@@ -1,0 +1,112 @@
+"""Do harm to stages, surroundings and files, and print what came of it. ``make torture``.
+
+What is done follows from the seed; when exactly a signal arrives is the machine's matter.
+"""
+
+import argparse
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import smoke
+from torture import faults, files, kills
+from torture.kills import Row
+from torture.lane import Lane
+
+LANES = 2
+
+
+def merged(parts: list[dict[str, Row]]) -> dict[str, Row]:
+    """The sums of equal rows."""
+    total: dict[str, Row] = {}
+    for part in parts:
+        for name, row in part.items():
+            into = total.setdefault(name, Row())
+            into.tried += row.tried
+            into.survived += row.survived
+            into.equal += row.equal
+            into.remains += row.remains
+            into.why += row.why
+    return total
+
+
+def table(title: str, rows: dict[str, Row], *, outputs: bool = True) -> str:
+    """A Markdown table."""
+    head = ["tried", "went on, or refused with a cure", *(["same bytes", "left remains"] * outputs)]
+    lines = [f"| {title} | {' | '.join(head)} |", f"|---|{'---|' * len(head)}"]
+    for name, row in rows.items():
+        numbers = [row.tried, row.survived, *([row.equal, row.remains] * outputs)]
+        lines.append(f"| {name} | {' | '.join(map(str, numbers))} |")
+    lines += [f"\n- {name}: {why}" for name, row in rows.items() for why in row.why]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Run it all."""
+    parser = argparse.ArgumentParser(prog="make torture", description=__doc__)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--kills", type=int, default=300)
+    parser.add_argument("--faults", type=int, default=112)
+    parser.add_argument("--files", type=int, default=1200)
+    parser.add_argument("--clone", type=Path, help="a clone whose smoke pipeline was reproduced")
+    a = parser.parse_args()
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="torture-") as name:
+        folder = Path(name)
+        source = a.clone or folder / "source"
+        if not a.clone:
+            smoke.smoke(source)
+        lanes = [Lane.copy(source, folder / f"lane{i}") for i in range(LANES)]
+        found = {
+            "kill of": _spread(kills.run, lanes, a.kills, a.seed),
+            "fault": _spread(faults.run, lanes, a.faults, a.seed),
+        }
+        damaged = files.run(_artifacts(source), a.files, a.seed, _tell)
+    for title, rows in found.items():
+        print(table(title, rows), end="\n\n")
+    print(table("damaged file of", damaged, outputs=False))
+    print(f"\nseed {a.seed}, {(time.monotonic() - start) / 60:.0f} minutes")
+    every = [row for rows in (*found.values(), damaged) for row in rows.values()]
+    sys.exit(any(row.why for row in every))
+
+
+Run = Callable[[Lane, int, int, Callable[[str], None]], dict[str, Row]]
+
+
+def _spread(run: Run, lanes: list[Lane], count: int, seed: int) -> dict[str, Row]:
+    """Share the work among the lanes."""
+    with ThreadPoolExecutor(len(lanes)) as pool:
+        share = -(-count // len(lanes))
+        done = [
+            pool.submit(run, lane, share, seed * 1000 + i, _tell) for i, lane in enumerate(lanes)
+        ]
+        return merged([one.result() for one in done])
+
+
+def _artifacts(clone: Path) -> dict[str, Path]:
+    """One of each kind."""
+    data, models = clone / "data/takecover", clone / "models/takecover"
+    kinds = {
+        "vae": models,
+        "mdnrnn": models,
+        "controller": models,
+        "rollouts": data,
+        "latents": data,
+    }
+    return {kind: folder / kind for kind, folder in kinds.items()}
+
+
+_LOCK = threading.Lock()
+
+
+def _tell(line: str) -> None:
+    with _LOCK:
+        print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""Stages that are killed again and again, at any moment, and then run to their end."""
+
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from subprocess import Popen
+
+import psutil
+
+from torture.lane import BrokenPromiseError, Lane
+
+SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+TARGETS = ("stage", "group", "worker", "recorder", "game", "dvc", "file operation")
+GOES_ON = {"worker", "recorder", "game"}
+"""Without these a stage goes on by itself."""
+
+
+@dataclass
+class Row:
+    """What came of the kills of one target."""
+
+    tried: int = 0
+    survived: int = 0
+    equal: int = 0
+    remains: int = 0
+    why: list[str] = field(default_factory=list)
+
+
+def kill(lane: Lane, stage: str, target: str, rng: random.Random) -> bool:
+    """Begin a stage and kill the target; whether it was hit before the stage's end.
+
+    Raises:
+        BrokenPromiseError: the stage did not end as it should have.
+    """
+    if target == "file operation":
+        at = rng.randint(1, lane.changes[stage])
+        process = lane.start(stage, TORTURE_AT=str(at))
+        return lane.wait(process) == -signal.SIGKILL
+    process = lane.start_dvc(stage) if target == "dvc" else lane.start(stage)
+    # DVC's own start takes some seconds in which there is no stage.
+    time.sleep(rng.uniform(0, lane.seconds[stage]) + (2.5 if target == "dvc" else 0))
+    hit = process.poll() is None and _send(process, target, rng)
+    code = lane.wait(process)
+    if hit and target in GOES_ON and code:
+        raise BrokenPromiseError(
+            f"{stage} ends with {code} when its {target} is killed: {lane.said[-600:]}"
+        )
+    if target == "dvc":
+        _wait_for_all(lane)
+    return hit
+
+
+def _send(process: "Popen[str]", target: str, rng: random.Random) -> bool:
+    """Send a signal; whether there was anyone."""
+    with suppress(psutil.Error, ProcessLookupError):
+        if target in ("stage", "dvc"):
+            process.send_signal(rng.choice(SIGNALS))
+            return True
+        if target == "group":
+            os.killpg(process.pid, rng.choice(SIGNALS))
+            return True
+        below = psutil.Process(process.pid).children(recursive=True)
+        chosen = [child for child in below if WHO[target](" ".join(child.cmdline()))]
+        if chosen:
+            rng.choice(chosen).kill()
+            return True
+    return False
+
+
+WHO: dict[str, Callable[[str], bool]] = {
+    "worker": lambda line: "spawn_main" in line or "world_models.engine" in line,
+    "recorder": lambda line: "tracking.recorder" in line,
+    "game": lambda line: "vizdoom" in line.lower() and "python" not in line,
+}
+
+
+def _wait_for_all(lane: Lane) -> None:
+    """A stage whose DVC is gone ends itself."""
+    deadline = time.monotonic() + 30
+    while left := [p for p in lane.processes() if "tracking.recorder" not in " ".join(p.cmdline())]:
+        if time.monotonic() > deadline:
+            for process in left:
+                process.kill()
+            raise BrokenPromiseError(
+                f"30 s after DVC's end {len(left)} processes live: {lane.said[-300:]}"
+            )
+        time.sleep(0.1)
+
+
+def run(lane: Lane, count: int, seed: int, tell: Callable[[str], None]) -> dict[str, Row]:
+    """Kill ``count`` times, in runs of up to five kills of one stage before it may end."""
+    rng, rows = random.Random(seed), {target: Row() for target in TARGETS}
+    hits = 0
+    names = sorted(lane.stages)
+    for name in names:
+        lane.measure(name)
+    while hits < count:
+        stage, hit = rng.choice(names), Counter[str]()
+        try:
+            for _ in range(min(rng.randint(1, 5), count - hits)):
+                target = rng.choice(TARGETS)
+                hit[target] += kill(lane, stage, target, rng)
+            lane.finish(stage)
+            same, left = lane.equal(stage), lane.remains()
+            fault = "" if same else f"{stage} after {dict(hit)}: other bytes"
+            fault = f"{stage} after {dict(hit)}: {left[:3]} remain" if left else fault
+        except BrokenPromiseError as failure:
+            same, left, fault = False, [], f"{stage} after {dict(hit)}: {failure}"
+            hit[target] += 1
+            lane.restore(stage)
+        hits += sum(hit.values())
+        for target, number in hit.items():
+            row = rows[target]
+            row.tried += number
+            row.survived += number * (not fault or same)
+            row.equal += number * same
+            row.remains += number * bool(left)
+        if fault:
+            rows[max(hit, key=hit.__getitem__)].why.append(fault)
+            tell(fault)
+    return rows
