@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Stages run as `python -m …`: the environment's own python has to come first.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup run smoke test check format dag bench docs tour ui clean
+.PHONY: help setup run smoke test check format dag bench docs torture tour ui clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | column -t -s '	'
@@ -48,6 +48,9 @@ bench: setup  ## speed, measured side by side against what people use today
 
 docs: setup  ## the documentation as a site: build/site/index.html
 	NO_MKDOCS_2_WARNING=1 python -m mkdocs build --strict --quiet
+
+torture: setup  ## hundreds of kills and faults, a thousand damaged files, and what came of them
+	PYTHONPATH=src:tools python -m torture
 
 tour: setup  ## what the tutorial says, done and checked, in a temporary clone; takes pictures of MLflow
 	python tools/tour.py

@@ -18,7 +18,7 @@ import psutil
 from world_models.schema import read_yaml
 
 HOOK = Path(__file__).parent / "hook"
-PATIENCE = 180.0
+PATIENCE = 300.0
 """Seconds in which a stage at toy scale has ended, whatever was done to it."""
 KEPT = ("history.safetensors", "looked.safetensors")
 """What stage evolve keeps after success, for a longer run."""

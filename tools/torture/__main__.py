@@ -65,7 +65,7 @@ def main() -> None:
             "kill of": _spread(kills.run, lanes, a.kills, a.seed),
             "fault": _spread(faults.run, lanes, a.faults, a.seed),
         }
-        damaged = files.run(_artifacts(source), a.files, a.seed, _tell)
+        damaged = files.run(files.artifacts(source), a.files, a.seed, _tell)
     for title, rows in found.items():
         print(table(title, rows), end="\n\n")
     print(table("damaged file of", damaged, outputs=False))
@@ -85,19 +85,6 @@ def _spread(run: Run, lanes: list[Lane], count: int, seed: int) -> dict[str, Row
             pool.submit(run, lane, share, seed * 1000 + i, _tell) for i, lane in enumerate(lanes)
         ]
         return merged([one.result() for one in done])
-
-
-def _artifacts(clone: Path) -> dict[str, Path]:
-    """One of each kind."""
-    data, models = clone / "data/takecover", clone / "models/takecover"
-    kinds = {
-        "vae": models,
-        "mdnrnn": models,
-        "controller": models,
-        "rollouts": data,
-        "latents": data,
-    }
-    return {kind: folder / kind for kind, folder in kinds.items()}
 
 
 _LOCK = threading.Lock()

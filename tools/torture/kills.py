@@ -5,7 +5,7 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from subprocess import Popen
@@ -92,11 +92,17 @@ def _wait_for_all(lane: Lane) -> None:
         time.sleep(0.1)
 
 
-def run(lane: Lane, count: int, seed: int, tell: Callable[[str], None]) -> dict[str, Row]:
+def run(
+    lane: Lane,
+    count: int,
+    seed: int,
+    tell: Callable[[str], None],
+    stages: Sequence[str] | None = None,
+) -> dict[str, Row]:
     """Kill ``count`` times, in runs of up to five kills of one stage before it may end."""
     rng, rows = random.Random(seed), {target: Row() for target in TARGETS}
     hits = 0
-    names = sorted(lane.stages)
+    names = sorted(stages or lane.stages)
     for name in names:
         lane.measure(name)
     while hits < count:

@@ -90,6 +90,19 @@ def run(
     return rows
 
 
+def artifacts(clone: Path) -> dict[str, Path]:
+    """One of each kind, of a clone whose pipeline was reproduced."""
+    data, models = clone / "data/takecover", clone / "models/takecover"
+    kinds = {
+        "vae": models,
+        "mdnrnn": models,
+        "controller": models,
+        "rollouts": data,
+        "latents": data,
+    }
+    return {kind: folder / kind for kind, folder in kinds.items()}
+
+
 def _harm(folder: Path, rng: random.Random) -> str:
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.stat().st_size)
     path, harm = rng.choice(files), rng.choice(HARMS)

@@ -1,0 +1,31 @@
+"""A few of the kills, faults and damaged files of ``make torture``, by another seed."""
+
+import pytest
+
+from torture import faults, files, kills
+from torture.lane import Lane
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
+SEED = 20261130
+
+
+@pytest.fixture(scope="module")
+def lane(pipeline, tmp_path_factory):
+    return Lane.copy(pipeline.folder, tmp_path_factory.mktemp("lane"))
+
+
+def test_whatever_is_killed_the_outputs_are_the_same_bytes(lane):
+    rows = kills.run(lane, 8, SEED, print, stages=["vae@takecover", "evolve@takecover"])
+    assert sum(row.tried for row in rows.values()) >= 8
+    assert not [why for row in rows.values() for why in row.why]
+
+
+def test_whatever_the_world_does_the_outputs_are_the_same_bytes(lane):
+    rows = faults.run(lane, len(faults.FAULTS), SEED, print, stages=["mdnrnn@takecover"])
+    assert [row.equal for row in rows.values()] == [1] * len(rows)
+    assert not [why for row in rows.values() for why in row.why]
+
+
+def test_damaged_files_are_refused_or_harmless(pipeline):
+    rows = files.run(files.artifacts(pipeline.folder), 150, SEED, print)
+    assert sum(row.survived for row in rows.values()) == 150
