@@ -21,6 +21,8 @@ ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 STRATEGIES = ("auto", "ddp", "ddp_spawn")
 """What ``WORLD_MODELS_STRATEGY`` may be. Lightning has others, which cut the weights in pieces; an
 accelerated formulation needs them whole."""
+PEERS = ("MASTER_ADDR", "SLURM_JOB_ID", "LSB_JOBID", "OMPI_COMM_WORLD_SIZE")
+"""Variables of which one tells Lightning where other machines are; it would wait for ever."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +49,22 @@ class DeviceSettings:
         ``WORLD_MODELS_NODES`` (1) and ``WORLD_MODELS_STRATEGY`` (auto).
 
         Raises:
-            UserError: accelerator or strategy is unknown, or a number is not one or is below 1.
+            UserError: accelerator or strategy is unknown, a number is not one or is below 1, or
+                nothing says where the other machines are.
         """  # noqa: D205
-        return cls(
+        found = cls(
             accelerator=_one_of(ACCELERATORS, environment, "WORLD_MODELS_ACCELERATOR"),
             devices=_count(environment, "WORLD_MODELS_DEVICES"),
             num_nodes=_count(environment, "WORLD_MODELS_NODES"),
             strategy=_one_of(STRATEGIES, environment, "WORLD_MODELS_STRATEGY"),
         )
+        if found.num_nodes > 1 and not any(environment.get(name) for name in PEERS):
+            raise UserError(
+                f"WORLD_MODELS_NODES = {found.num_nodes}: nothing says where the other machines "
+                "are. Start the stage on each of them with srun, or set MASTER_ADDR, MASTER_PORT "
+                "and NODE_RANK there; or unset it for one machine."
+            )
+        return found
 
     @property
     def device(self) -> Device:

@@ -49,6 +49,7 @@ def test_settings_come_from_the_environment() -> None:
             "WORLD_MODELS_ACCELERATOR": "cpu",
             "WORLD_MODELS_DEVICES": "4",
             "WORLD_MODELS_NODES": "2",
+            "MASTER_ADDR": "10.0.0.1",
             "WORLD_MODELS_STRATEGY": "ddp",
         }
     )
@@ -63,6 +64,7 @@ def test_settings_come_from_the_environment() -> None:
         ("WORLD_MODELS_STRATEGY", "fsdp", "'fsdp': give one of auto, ddp, ddp_spawn"),
         ("WORLD_MODELS_DEVICES", "two", "'two': give a whole number from 1"),
         ("WORLD_MODELS_NODES", "0", "'0': give a whole number from 1"),
+        ("WORLD_MODELS_NODES", "2", "= 2: nothing says where the other machines are"),
     ],
 )
 def test_bad_settings_are_one_clear_line(key: str, value: str, message: str) -> None:
