@@ -97,11 +97,9 @@ class Looked:
 
 def table(rounds: Sequence[Round]) -> pd.DataFrame:
     """One row a round, counted from 1."""
-    return (
-        pd.DataFrame(rounds, index=pd.RangeIndex(1, len(rounds) + 1), columns=Round._fields)
-        .rename_axis("round")
-        .reset_index()
-    )
+    found = pd.DataFrame(rounds, columns=Round._fields)
+    found.insert(0, "round", range(1, len(rounds) + 1))
+    return found
 
 
 class LookAhead:
