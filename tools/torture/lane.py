@@ -223,4 +223,4 @@ def _files(path: Path) -> list[Path]:
 
 def _belongs(path: Path) -> bool:
     """Whether a file of the state may stay after success."""
-    return path.name in KEPT or path.name.endswith("~") or path.parts[0] == "tracking"
+    return path.name in KEPT or path.suffix == ".lock" or path.parts[0] == "tracking"

@@ -39,11 +39,15 @@ STAGES = {
         "held out: NLL of a dimension {m[nll]:.3f}",
     ),
     "evolve": (
-        "C: {p[optimiser]}, {p[generations]} × {p[population]} × {p[rollouts]} episodes, {where}",
+        "C: {ahead}{p[optimiser]}, {p[generations]} × {p[population]} × {p[rollouts]} episodes, {where}",
         "generation {m[generation]} kept, validation {m[validation]:.0f}; {m[steps]:,} steps",
     ),
 }
 """What a stage did and what came of it; p are its parameters, m its metrics."""
+AHEAD = (
+    "{p[lookahead_rounds]} rounds of looking ahead for {p[lookahead_steps]} steps from "
+    "{p[lookahead_moments]:,} moments; then "
+)
 
 
 def text(folder: Path, environment: str) -> str:
@@ -121,6 +125,7 @@ def _row(stage: str, content: Mapping[str, Any]) -> list[str]:
     p = content["parameters"]
     where = "in the simulator" if p.get("world") == "reality" else f"in M's dream, τ {p.get('tau')}"
     facts = {"p": p, "m": content["metrics"], "where": where}
+    facts["ahead"] = _say(AHEAD, facts) if p.get("lookahead_rounds") else ""
     return [_say(template, facts) for template in STAGES[stage]]
 
 
