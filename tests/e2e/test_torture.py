@@ -15,14 +15,18 @@ def lane(pipeline, tmp_path_factory):
 
 
 def test_whatever_is_killed_the_outputs_are_the_same_bytes(lane):
-    rows = kills.run(lane, 8, SEED, print, stages=["vae@takecover", "evolve@takecover"])
-    assert sum(row.tried for row in rows.values()) >= 8
+    rows = kills.run(lane, 6, SEED, print, stages=["evolve@takecover"])
+    assert sum(row.tried for row in rows.values()) >= 6
     assert not [why for row in rows.values() for why in row.why]
 
 
 def test_whatever_the_world_does_the_outputs_are_the_same_bytes(lane):
-    rows = faults.run(lane, len(faults.FAULTS), SEED, print, stages=["mdnrnn@takecover"])
-    assert [row.equal for row in rows.values()] == [1] * len(rows)
+    """Those faults that nothing has to wait for."""
+    kinds = ("disk full at a file operation", "files limited in size", "two at once")
+    rows = faults.run(
+        lane, 5, SEED, print, ["encode@takecover"], (*kinds, "state damaged", "clock jumps")
+    )
+    assert [row.equal for row in rows.values()] == [1] * 5
     assert not [why for row in rows.values() for why in row.why]
 
 

@@ -170,18 +170,19 @@ def run(
     seed: int,
     tell: Callable[[str], None],
     stages: Sequence[str] | None = None,
+    kinds: Sequence[str] = tuple(FAULTS),
 ) -> dict[str, Row]:
     """Do each kind of fault to stages drawn by chance, ``count`` in all; then run them in peace."""
     rng, rows, names = (
         random.Random(seed),
-        {name: Row() for name in FAULTS},
+        {name: Row() for name in kinds},
         sorted(stages or lane.stages),
     )
     for name in names:
         if name not in lane.changes:
             lane.measure(name)
     for number in range(count):
-        name = list(FAULTS)[number % len(FAULTS)]
+        name = kinds[number % len(kinds)]
         row, stage = rows[name], rng.choice(names)
         row.tried += 1
         same, left, fault = False, [], ""

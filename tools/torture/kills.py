@@ -73,9 +73,9 @@ def _send(process: "Popen[str]", target: str, rng: random.Random) -> bool:
 
 
 WHO: dict[str, Callable[[str], bool]] = {
-    "worker": lambda line: "spawn_main" in line or "world_models.engine" in line,
+    "worker": lambda line: "sys.path[:]" in line,
     "recorder": lambda line: "tracking.recorder" in line,
-    "game": lambda line: "vizdoom" in line.lower() and "python" not in line,
+    "game": lambda line: "vizdoom/vizdoom " in line,
 }
 
 

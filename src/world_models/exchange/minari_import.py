@@ -11,6 +11,7 @@ import numpy as np
 from world_models.errors import InputError, UserError
 from world_models.exchange import library, recorded, spaces
 from world_models.exchange.minari_export import CARD
+from world_models.storage import guard
 from world_models.storage.shards import FRAME, LENGTH, Episode
 
 
@@ -102,7 +103,8 @@ def _readable(name: str) -> Iterator[None]:
             raise
         raise InputError(f"{name}: {error} Download or export it again.") from error
     except Exception as error:  # whatever Minari meets in what others wrote
-        raise InputError(f"{name} is damaged ({error}). Download or export it again.") from error
+        said = guard.brief(error)
+        raise InputError(f"{name} is damaged ({said}). Download or export it again.") from error
 
 
 def _picture_space(space: Any, key_path: tuple[str, ...]) -> Any:

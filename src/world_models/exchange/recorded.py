@@ -54,7 +54,7 @@ def _check_arrays(path: Path, count: int) -> None:
             for number in range(count):
                 _check_episode(episodes.get(f"episode_{number}", {}))
     except UNREADABLE as error:
-        raise InputError(f"{path} is damaged ({error}).") from error
+        raise InputError(f"{path} is damaged ({guard.brief(error)}).") from error
 
 
 def _check_episode(shapes: dict[str, tuple[int, ...]]) -> None:

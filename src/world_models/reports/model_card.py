@@ -39,7 +39,7 @@ STAGES = {
         "held out: NLL of a dimension {m[nll]:.3f}",
     ),
     "evolve": (
-        "C: {ahead}{p[optimiser]}, {p[generations]} × {p[population]} × {p[rollouts]} episodes, {where}",
+        "C: {ahead}{p[optimiser]}, {p[generations]} × {p[population]} × {p[rollouts]} {where}",
         "generation {m[generation]} kept, validation {m[validation]:.0f}; {m[steps]:,} steps",
     ),
 }
@@ -123,7 +123,9 @@ def _history(card: Card) -> Iterator[dict[str, str]]:
 
 def _row(stage: str, content: Mapping[str, Any]) -> list[str]:
     p = content["parameters"]
-    where = "in the simulator" if p.get("world") == "reality" else f"in M's dream, τ {p.get('tau')}"
+    reality = p.get("world") == "reality"
+    place = "the simulator" if reality else f"M's dream, τ {p.get('tau')}"
+    where = f"episodes, in {place}"
     facts = {"p": p, "m": content["metrics"], "where": where}
     facts["ahead"] = _say(AHEAD, facts) if p.get("lookahead_rounds") else ""
     return [_say(template, facts) for template in STAGES[stage]]

@@ -302,4 +302,5 @@ def _check(index: pd.DataFrame) -> None:
 
 
 def _unreadable(path: Path, error: Exception) -> str:
-    return f"{path} cannot be read ({error}). Bring it back with `dvc checkout {path.parent}`."
+    said = guard.brief(error)
+    return f"{path} cannot be read ({said}). Bring it back with `dvc checkout {path.parent}`."

@@ -129,7 +129,7 @@ def json_of(path: Path, limit: int = LIMITS[".json"]) -> dict[str, Any]:
     except RecursionError:
         raise InputError(f"{path} cannot be read: it is nested too deeply.") from None
     except ValueError as error:
-        raise InputError(f"{path} cannot be read: it is no JSON ({_brief(str(error))}).") from None
+        raise InputError(f"{path} cannot be read: it is no JSON ({brief(str(error))}).") from None
     if not isinstance(content, dict):
         raise InputError(f"{path} cannot be read: it holds no mapping.")
     fault = _fault(content)
@@ -157,7 +157,7 @@ def fitting(schema: type[M], content: object, place: Path | str, cure: str = "")
         return schema.model_validate(content)
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
-    key = ".".join(_brief(str(part)) for part in fault["loc"]) or "all of it"
+    key = ".".join(brief(str(part)) for part in fault["loc"]) or "all of it"
     said = re.sub(r" or instance of \w+", "", fault["msg"].removeprefix("Value error, "))
     if fault["type"] == "missing":
         wrong = f"lacks {key}"
@@ -215,9 +215,10 @@ def _fault(content: Any) -> str:
 
 
 def _shown(value: object) -> str:
-    return _brief(ascii(value))
+    return brief(ascii(value))
 
 
-def _brief(text: str) -> str:
-    line = " ".join(text.split())
+def brief(text: object) -> str:
+    """What a library says, on one short line."""
+    line = " ".join(str(text).split())
     return line if len(line) <= 80 else f"{line[:77]}..."

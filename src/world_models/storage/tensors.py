@@ -49,7 +49,7 @@ def from_bytes(data: bytes) -> dict[str, NDArray[Any]]:
     try:
         return dict(decode(data))
     except (SafetensorError, KeyError, ValueError, TypeError, OverflowError) as error:
-        raise InputError(f"These are no tensors ({error}).") from error
+        raise InputError(f"These are no tensors ({guard.brief(error)}).") from error
 
 
 def save(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
