@@ -14,35 +14,10 @@ from pathlib import Path
 
 import smoke
 from torture import faults, files, kills
-from torture.kills import Row
 from torture.lane import Lane
+from torture.rows import Row, merged, table
 
 LANES = 2
-
-
-def merged(parts: list[dict[str, Row]]) -> dict[str, Row]:
-    """The sums of equal rows."""
-    total: dict[str, Row] = {}
-    for part in parts:
-        for name, row in part.items():
-            into = total.setdefault(name, Row())
-            into.tried += row.tried
-            into.survived += row.survived
-            into.equal += row.equal
-            into.remains += row.remains
-            into.why += row.why
-    return total
-
-
-def table(title: str, rows: dict[str, Row], *, outputs: bool = True) -> str:
-    """A Markdown table."""
-    head = ["tried", "went on, or refused with a cure", *(["same bytes", "left remains"] * outputs)]
-    lines = [f"| {title} | {' | '.join(head)} |", f"|---|{'---|' * len(head)}"]
-    for name, row in rows.items():
-        numbers = [row.tried, row.survived, *([row.equal, row.remains] * outputs)]
-        lines.append(f"| {name} | {' | '.join(map(str, numbers))} |")
-    lines += [f"\n- {name}: {why}" for name, row in rows.items() for why in row.why]
-    return "\n".join(lines)
 
 
 def main() -> None:

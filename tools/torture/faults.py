@@ -12,11 +12,9 @@ from contextlib import closing, suppress
 
 import psutil
 
-from torture.kills import WHO, Row
+from torture.kills import WHO
 from torture.lane import BrokenPromiseError, Lane
-
-CURES = {errno.ENOSPC: "No space", errno.EROFS: "may not be written", errno.EACCES: "may not be"}
-"""What a stage says when the system refuses; other refusals are told in a line as well."""
+from torture.rows import Outcome, Row
 
 
 def refused_operation(error: int) -> Callable[[Lane, str, random.Random], None]:
@@ -184,24 +182,18 @@ def run(
     for number in range(count):
         name = kinds[number % len(kinds)]
         row, stage = rows[name], rng.choice(names)
-        row.tried += 1
-        same, left, fault = False, [], ""
         try:
             FAULTS[name](lane, stage, rng)
             if not lane.equal(stage):  # refused, or never begun: in peace it goes on
                 lane.finish(stage)
-            same, left = lane.equal(stage), lane.remains()
-            fault = "" if same else "other bytes"
-            fault = f"{left[:3]} remain" if left else fault
+            came = lane.judge(stage)
         except BrokenPromiseError as failure:
-            fault = str(failure)
+            came = Outcome(why=str(failure))
             lane.restore(stage)
-        row.survived += not fault or same
-        row.equal += same
-        row.remains += bool(left)
-        if fault:
-            row.why.append(f"{stage}: {fault}")
-            tell(f"{name}: {stage}: {fault}")
+        row.add(came)
+        if came.why:
+            row.why.append(f"{stage}: {came.why}")
+            tell(f"{name}: {stage}: {came.why}")
     return rows
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from torture.kills import Row
+from torture.rows import Outcome, Row
 from world_models import folders
 from world_models.errors import UserError
 from world_models.storage import artifact
@@ -77,13 +77,12 @@ def run(
     for number in range(count):
         kind = kinds[number % len(kinds)]
         row = rows[kind]
-        row.tried += 1
         with tempfile.TemporaryDirectory(prefix="torture-") as name:
             folder = Path(name) / kind
             shutil.copytree(models[kind], folder)
             what = _harm(folder, rng)
             fault = _read(folder)
-        row.survived += not fault
+        row.add(Outcome(why=fault))
         if fault:
             row.why.append(f"{what}: {fault}")
             tell(f"{kind}: {what}: {fault}")

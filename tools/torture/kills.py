@@ -7,28 +7,17 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from subprocess import Popen
 
 import psutil
 
 from torture.lane import BrokenPromiseError, Lane
+from torture.rows import Outcome, Row
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 TARGETS = ("stage", "group", "worker", "recorder", "game", "dvc", "file operation")
 GOES_ON = {"worker", "recorder", "game"}
 """Without these a stage goes on by itself."""
-
-
-@dataclass
-class Row:
-    """What came of the kills of one target."""
-
-    tried: int = 0
-    survived: int = 0
-    equal: int = 0
-    remains: int = 0
-    why: list[str] = field(default_factory=list)
 
 
 def kill(lane: Lane, stage: str, target: str, rng: random.Random) -> bool:
@@ -112,21 +101,16 @@ def run(
                 target = rng.choice(TARGETS)
                 hit[target] += kill(lane, stage, target, rng)
             lane.finish(stage)
-            same, left = lane.equal(stage), lane.remains()
-            fault = "" if same else f"{stage} after {dict(hit)}: other bytes"
-            fault = f"{stage} after {dict(hit)}: {left[:3]} remain" if left else fault
+            came = lane.judge(stage)
         except BrokenPromiseError as failure:
-            same, left, fault = False, [], f"{stage} after {dict(hit)}: {failure}"
+            came = Outcome(why=str(failure))
             hit[target] += 1
             lane.restore(stage)
         hits += sum(hit.values())
         for target, number in hit.items():
-            row = rows[target]
-            row.tried += number
-            row.survived += number * (not fault or same)
-            row.equal += number * same
-            row.remains += number * bool(left)
-        if fault:
-            rows[max(hit, key=hit.__getitem__)].why.append(fault)
-            tell(fault)
+            rows[target].add(came, number)
+        if came.why:
+            why = f"{stage} after {dict(hit)}: {came.why}"
+            rows[max(hit, key=hit.__getitem__)].why.append(why)
+            tell(why)
     return rows

@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 
+from torture.rows import Outcome
 from world_models.schema import read_yaml
 
 HOOK = Path(__file__).parent / "hook"
@@ -103,14 +104,12 @@ class Lane:
 
     def again(self, stage: str) -> "subprocess.CompletedProcess[str]":
         """Run the stage while it runs already; its outputs are left as they are."""
-        command = [sys.executable, *self._words(stage)]
-        one = subprocess.STDOUT
         return subprocess.run(
-            command,
+            [sys.executable, *self._words(stage)],
             cwd=self.folder,
             env=self.environment(),
             stdout=subprocess.PIPE,
-            stderr=one,
+            stderr=subprocess.STDOUT,
             text=True,
             timeout=PATIENCE,
             check=False,
@@ -193,6 +192,12 @@ class Lane:
     def equal(self, stage: str) -> bool:
         """Whether the outputs are what they were, byte for byte."""
         return self.digests(stage) == self.before[stage]
+
+    def judge(self, stage: str) -> Outcome:
+        """What came of all that was done to a stage, which has run to its end since."""
+        same, left = self.equal(stage), self.remains()
+        why = "" if same else "other bytes"
+        return Outcome(same, bool(left), f"{left[:3]} remain" if left else why)
 
     def remains(self) -> list[str]:
         """What nobody needs any more: processes, half-written and temporary files, state."""
