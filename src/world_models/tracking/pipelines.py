@@ -203,7 +203,8 @@ def describe(tags: Mapping[str, str], stages: Sequence[tuple[str, str]]) -> str:
     made = ", ".join(f"[{name}]({address})" for name, address in stages)
     lines = [f"A pipeline of **{tags['environment']}**, variant {tags['variant']}."]
     if "experiment" in tags:
-        lines.append(f"Cell **{tags['cell']}** of experiment {tags['experiment']}.")
+        cell = f"Cell **{tags['cell']}**" if "cell" in tags else "A stage that was run by hand"
+        lines.append(f"{cell}, of experiment {tags['experiment']}.")
     lines.append(f"Stages that ran: {made}. DVC had the outputs of all others.")
     lines.append(repeat(tags, "dvc repro"))
     return "\n\n".join(lines)
