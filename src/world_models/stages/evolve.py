@@ -209,13 +209,13 @@ def _write(
     best = evolution.best
     assert best is not None, "the last mean is always validated"
     controller = Controller(spec, best.theta.astype(np.float32))
+    ahead = sum(found.steps for found in looked.rounds)
     metrics = {
         "validation": float(best.validation.mean()),
         "validation_sd": float(best.validation.std(ddof=1)) if len(best.validation) > 1 else 0.0,
         "validation_episodes": len(best.validation),
         "generation": best.generation,
-        "steps": sum(found.steps for found in looked.rounds)
-        + sum(generation.steps for generation in evolution.done),
+        "steps": ahead + sum(generation.steps for generation in evolution.done),
     }
     with artifact.create(
         outputs.artifact,
@@ -229,8 +229,7 @@ def _write(
     ) as folder:
         controller.save(folder)
     with atomic.atomic_folder(outputs.reports) as folder:
-        before = sum(found.steps for found in looked.rounds)
-        table(evolution.done, before).to_csv(folder / "history.csv", index=False)
+        table(evolution.done, ahead).to_csv(folder / "history.csv", index=False)
         lookahead.table(looked.rounds).to_csv(folder / "lookahead.csv", index=False)
     outputs.write_metrics(metrics)
 

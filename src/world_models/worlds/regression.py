@@ -70,11 +70,15 @@ class Line:
     bias: FloatArray
     """(J,); zeros if none was wanted."""
     deviation: FloatArray
-    """(J,) standard deviation of x · weights + bias over the moments; about 0 without a bias."""
+    """(J,) how far x · weights + bias lies from its mean over the moments, or, without a bias,
+    from 0: a root mean square."""
 
+    @one_thread()
     def __call__(self, x: NDArray[np.float32]) -> FloatArray:
         """Predict y (n, J) of x (n, F)."""
-        return x @ self.weights + self.bias
+        x64 = torch.from_numpy(x.astype(np.float64))
+        predicted: FloatArray = (x64 @ torch.from_numpy(self.weights)).numpy() + self.bias
+        return predicted
 
 
 @one_thread()

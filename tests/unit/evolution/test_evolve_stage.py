@@ -24,7 +24,7 @@ from world_models.storage import artifact, tensors
 from world_models.storage.scratch import Scratch
 from world_models.tracking.tracker import Tracker
 from world_models.vision.network import PAPER_CHANNELS, VAE
-from world_models.worlds.lookahead import Visit
+from world_models.worlds.looks import Visit
 
 Z = 6
 PARAMETERS = EvolveParameters(

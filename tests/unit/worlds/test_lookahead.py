@@ -9,12 +9,13 @@ from small_memory import DOOM, GRU, RACING, memory
 from world_models.controller.policy import ControllerSpec, policies
 from world_models.engine.processes import ProcessEngine
 from world_models.errors import UserError
-from world_models.worlds import lookahead
+from world_models.worlds import looks
 from world_models.worlds.arena import ArenaPlan, setup
 from world_models.worlds.build import DreamPlan
 from world_models.worlds.dream import Dream
 from world_models.worlds.episodes import play
-from world_models.worlds.lookahead import Look, LookAhead, Looked, Visit
+from world_models.worlds.lookahead import LookAhead, Looked
+from world_models.worlds.looks import Look, Visit
 
 SEEDS = np.arange(20, 28)
 
@@ -64,14 +65,14 @@ def test_a_visit_keeps_moments_in_danger_and_elsewhere():
     lengths = np.array([300, 200, 1, 60])
     terminated = np.array([False, True, True, True])
     rng = np.random.default_rng(0)
-    times = lookahead._choose(lengths, terminated, 4000, rng)
+    times = looks._choose(lengths, terminated, 4000, rng)
     pairs = [(who, when) for when, members in times.items() for who in members.tolist()]
     assert len(pairs) == 4000
     assert all(1 <= when < lengths[who] for who, when in pairs)
-    near = [(w, t) for w, t in pairs if terminated[w] and lengths[w] - t <= lookahead.DANGER]
+    near = [(w, t) for w, t in pairs if terminated[w] and lengths[w] - t <= looks.DANGER]
     assert 0.5 < len(near) / 4000 < 0.75, "half, and those of the others that come to lie there"
     with pytest.raises(UserError, match="end with their first step"):
-        lookahead._choose(np.ones(4, int), np.ones(4, bool), 8, rng)
+        looks._choose(np.ones(4, int), np.ones(4, bool), 8, rng)
 
 
 def test_the_same_visit_finds_the_same_moments():
@@ -89,21 +90,21 @@ def test_a_look_is_the_dream_of_whoever_pushes_and_goes_on():
     """Against the same, written out: push for the first fifth, then C, on the same noise."""
     a = plan(memory(DOOM, restart_bias=-3))
     moments = Visit(theta(a), SEEDS, 2, 100).work(setup(a)).moments
-    seeds = np.arange(lookahead.REPEATS * lookahead.NOISES)
+    seeds = np.arange(looks.REPEATS * looks.NOISES)
     returns, steps = Look(theta(a), moments, seeds, steps=10).work(setup(a))
-    assert steps == returns.sum() * lookahead.REPEATS
+    assert steps == returns.sum() * looks.REPEATS
     assert returns.shape == (len(moments.z), 1, 2)
     expected = np.zeros_like(returns)
-    for noise in seeds.reshape(lookahead.REPEATS, lookahead.NOISES):
+    for noise in seeds.reshape(looks.REPEATS, looks.NOISES):
         for side, push in enumerate((-1, 1)):
             dream = setup(replace(a, world=replace(a.world, num_envs=len(moments.z)))).world
             features = dream.resume(moments, noise.tolist())
             act = policies(a.spec, theta(a), np.tanh)
             for step in range(10):
-                pushed = np.full((len(features), 1), np.tanh(push * lookahead.PUSH), np.float32)
+                pushed = np.full((len(features), 1), np.tanh(push * looks.PUSH), np.float32)
                 done = dream.step(pushed if step < 2 else act(features))
                 features = done.features
-                expected[:, 0, side] += done.rewards * (1 / lookahead.REPEATS)
+                expected[:, 0, side] += done.rewards * (1 / looks.REPEATS)
     assert expected.std() > 0, "some die"
     # A dream that has ended gives no reward, so that both count steps lived.
     np.testing.assert_allclose(returns, expected, atol=1e-9)
