@@ -40,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
     )
     agents.watch(commands.add_parser("watch", help="the trained agent in the real environment"))
     agents.dream(commands.add_parser("dream", help="the trained agent in M's dream"))
+    agents.gallery(commands.add_parser("gallery", help="pictures of what V, M and C know"))
     agents.verify(
         commands.add_parser("verify", help="a released agent, scored anew on fresh seeds")
     )

@@ -7,6 +7,8 @@ from world_models.commands.arguments import values
 from world_models.envs import catalogue
 from world_models.seeding import FRESH
 
+_MODELS = "default: models/ENV if it holds an agent, else released/ENV"
+
 
 def describe(p: argparse.ArgumentParser) -> None:
     """Describe ``world-models describe``."""
@@ -51,6 +53,21 @@ def dream(p: argparse.ArgumentParser) -> None:
         default="threshold",
         help="where M's logit of the end is above 0 (default), or drawn at the risk M predicts",
     )
+
+
+def gallery(p: argparse.ArgumentParser) -> None:
+    """Describe ``world-models gallery``."""
+    p.description = (
+        "Lets the trained agent play one episode in the genuine simulator and draws four pictures: "
+        "what the latents stand for that C looks at most (traversals.png), what moves C's outputs "
+        "(attention.png), where M is surprised (surprises.png), and how dreams part from the game "
+        "(drift.png)."
+    )
+    p.epilog = "example: world-models gallery ENV --seed 7 --out pictures"
+    p.add_argument("environment", choices=catalogue.names())
+    p.add_argument("--seed", type=values.seed, default=1, metavar="S", help="default 1")
+    p.add_argument("--out", type=Path, metavar="FOLDER", help="default: reports/ENV/gallery")
+    p.add_argument("--models", type=Path, metavar="FOLDER", help=_MODELS)
 
 
 def verify(p: argparse.ArgumentParser) -> None:
@@ -110,10 +127,5 @@ def _agent(p: argparse.ArgumentParser) -> None:
         "--seed", type=values.seed, default=1, metavar="S", help="of the first; default 1"
     )
     p.add_argument("--video", type=Path, metavar="FILE", help="write an .mp4 or a .gif")
-    p.add_argument(
-        "--models",
-        type=Path,
-        metavar="FOLDER",
-        help="default: models/ENV if it holds an agent, else released/ENV",
-    )
+    p.add_argument("--models", type=Path, metavar="FOLDER", help=_MODELS)
     values.for_programs(p)
