@@ -24,11 +24,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from world_models.agent import Agent
+    from world_models.exchange.linear import save_controller
     from world_models.folders import read
     from world_models.loading import load
 
-__all__ = ["Agent", "load", "read"]
-_MODULES = {"Agent": "agent", "load": "loading", "read": "folders"}
+__all__ = ["Agent", "load", "read", "save_controller"]
+_MODULES = {
+    "Agent": "agent",
+    "load": "loading",
+    "read": "folders",
+    "save_controller": "exchange.linear",
+}
 
 # By name, as no result depends on it; first, as torch may bind this thread to one core.
 import_module("world_models.engine.cores")

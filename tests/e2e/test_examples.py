@@ -1,6 +1,8 @@
 """The examples, run as people run them, on the models of the smoke pipeline."""
 
+import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -27,7 +29,7 @@ def run(pipeline, name: str, *arguments: str) -> str:
 
 def test_examples_are_short():
     lengths = {path.name: len(path.read_text().splitlines()) for path in EXAMPLES.glob("*.py")}
-    assert set(lengths) == {"drive.py", "see.py", "dream.py", "champion.py"}
+    assert set(lengths) == {"drive.py", "see.py", "dream.py", "champion.py", "ppo.py"}
     assert max(lengths.values()) <= 30
 
 
@@ -56,3 +58,17 @@ def test_dream_is_stepped_by_hand(pipeline, tmp_path):
     assert 1 <= steps <= 300
     with Image.open(tmp_path / "dream.gif") as film:
         assert film.n_frames >= 1
+
+
+def test_what_ppo_learned_in_the_dream_is_scored_by_evaluate(pipeline):
+    said = run(pipeline, "ppo.py", "takecover", "1")  # one update
+    assert said.endswith("ppo/takecover/controller: 16384 steps, all of them dreamed\n")
+    models, out = pipeline.folder / "models/takecover", pipeline.folder / "ppo/takecover"
+    stage = [sys.executable, "-m", "world_models.stages.evaluate", "--environment", "takecover"]
+    stage += ["--vae", models / "vae", "--mdnrnn", models / "mdnrnn"]
+    stage += ["--controller", out / "controller"]
+    stage += ["--metrics", out / "evaluate.json", "--reports", out / "evaluate"]
+    environment = pipeline.environment() | {"WORLD_MODELS_TRACKING": "off"}
+    subprocess.run(stage, cwd=pipeline.folder, env=environment, check=True, capture_output=True)
+    assert json.loads((out / "evaluate.json").read_text())["agent"]["mean"] > 0
+    shutil.rmtree(pipeline.folder / "ppo")

@@ -8,7 +8,7 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import gymnasium
 import numpy as np
@@ -26,6 +26,7 @@ from world_models.seeding import stream
 from world_models.storage import artifact
 from world_models.vision.model import Vision
 from world_models.worlds.dream import Dream
+from world_models.worlds.parts import Ends
 
 LIMIT = 1e6
 """Bound of the observation space: wider than what any M says, but finite."""
@@ -47,8 +48,11 @@ class _Setting:
         tau: float,
         cap: int | None,
         vae: str | Path | None,
+        ends: Ends,
         num_envs: int,
     ) -> None:
+        if ends not in get_args(Ends):
+            raise ParameterError(f"ends = {ends!r}: a dream's ends are 'threshold' or 'drawn'.")
         folder = Path(checkpoint)
         self.environment = artifact.open_artifact(folder, "mdnrnn", verify=False).environment
         self.specification = catalogue.specification(self.environment)
@@ -63,6 +67,7 @@ class _Setting:
             cap=self.specification.cap if cap is None else cap,
             num_envs=num_envs,
             features=self.features,
+            ends=ends,
         )
 
     def observation_space(self) -> gymnasium.Space[Any]:
@@ -116,6 +121,7 @@ class DreamEnv(gymnasium.Env[Observation, Observation]):
         cap: int | None = None,
         vae: str | Path | None = None,
         render_mode: str | None = None,
+        ends: Ends = "threshold",
     ) -> None:
         """Load M.
 
@@ -125,12 +131,14 @@ class DreamEnv(gymnasium.Env[Observation, Observation]):
             cap: steps after which a dream is truncated; None for the real environment's.
             vae: the folder ``models/<environment>/vae``, to see what V sees.
             render_mode: None or "rgb_array".
+            ends: "threshold", the paper's: where M's logit of the end is above 0; or "drawn": by
+                chance, at the risk that M predicts.
 
         Raises:
             InputError: a checkpoint is missing, damaged, or does not fit the other.
-            ParameterError: tau, cap or render_mode is not possible.
+            ParameterError: tau, cap, ends or render_mode is not possible.
         """
-        self._setting = _Setting(checkpoint, tau, cap, vae, 1)
+        self._setting = _Setting(checkpoint, tau, cap, vae, ends, 1)
         self.render_mode = self._setting.check_render_mode(render_mode)
         self.metadata = {**self.metadata, "render_fps": self._setting.specification.fps}
         self.observation_space = self._setting.observation_space()
@@ -191,11 +199,12 @@ class DreamVectorEnv(VectorEnv[Observation, Observation, NDArray[Any]]):
         cap: int | None = None,
         vae: str | Path | None = None,
         render_mode: str | None = None,
+        ends: Ends = "threshold",
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
     ) -> None:
         """Load M; arguments as for :class:`DreamEnv`."""
         self.num_envs = num_envs
-        self._setting = _Setting(checkpoint, tau, cap, vae, num_envs)
+        self._setting = _Setting(checkpoint, tau, cap, vae, ends, num_envs)
         self.render_mode = self._setting.check_render_mode(render_mode)
         self._mode = AutoresetMode(autoreset_mode)
         fps = self._setting.specification.fps

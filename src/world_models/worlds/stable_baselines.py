@@ -30,7 +30,7 @@ class DreamVecEnv(VecEnv):
         Args:
             num_envs: dreams in the batch.
             dream: as for :class:`~world_models.worlds.dream_env.DreamVectorEnv`: ``checkpoint``,
-                ``tau``, ``cap``, ``vae``, ``render_mode``.
+                ``tau``, ``cap``, ``vae``, ``ends``, ``render_mode``.
         """
         self.dream = DreamVectorEnv(num_envs, autoreset_mode=AutoresetMode.SAME_STEP, **dream)
         spaces = self.dream.single_observation_space, self.dream.single_action_space
