@@ -36,7 +36,7 @@ def write(source: Path, card: Card, out: Path) -> Card:
     for name in card.files:
         guard.inside(out, name, CARD)
         arrays = tensors.load(source / name)
-        halves = {key: _half(array, f"{source / name}: {key}") for key, array in arrays.items()}
+        halves = {key: rounded(array, f"{source / name}: {key}") for key, array in arrays.items()}
         tensors.save(out / name, halves)
     files = {name: file_digest(out / name) for name in card.files}
     details = card.details | {"precision": PRECISION, ORIGINAL: card.identity}
@@ -45,8 +45,16 @@ def write(source: Path, card: Card, out: Path) -> Card:
     return copy
 
 
-def _half(array: NDArray[Any], where: str) -> NDArray[Any]:
-    """Round to the nearest float16; what is no float32 stays as it is."""
+def rounded(array: NDArray[Any], where: str) -> NDArray[Any]:
+    """Round float32 to the nearest float16; what is no float32 stays as it is.
+
+    Args:
+        array: any.
+        where: it stands, for the message.
+
+    Raises:
+        InputError: a value is too large for float16.
+    """
     if array.dtype != np.float32:
         return array
     largest, limit = float(np.abs(array).max(initial=0)), float(np.finfo(np.float16).max)
