@@ -1,7 +1,6 @@
 """Pictures of MLflow's pages for the documentation, taken by Chromium without a window."""
 
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -12,22 +11,17 @@ from urllib.parse import quote
 from mlflow.tracking import MlflowClient
 from PIL import Image
 
+from chromium import NAMES, browser
 from world_models.tracking.experiments import VIEW
 from world_models.tracking.pipelines import KIND, PIPELINE
 from world_models.tracking.store import TRAINING
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
 WIDTH = 1800
 PAGE_ENDS = 1334
 """Where MLflow's page ends and its assistant, which it opens for new visitors, begins."""
 COLOURS = 128
 PIPELINES = f"tags.{KIND} = '{PIPELINE}'"
 """MLflow's query for the rows of pipelines."""
-
-
-def browser() -> str | None:
-    """The browser that is installed here, or None."""
-    return next(filter(None, map(shutil.which, NAMES)), None)
 
 
 def take(program: str, address: str, folder: Path) -> list[Path]:

@@ -16,6 +16,7 @@ EXAMPLES = """examples:
   world-models describe ENV                   the networks, part by part
   world-models watch ENV --video agent.mp4
   world-models dream ENV --tau 1.3 --episodes 20 --json
+  world-models play ENV                       M's dream in the browser, for you to play
   world-models verify ENV --episodes 200      score the released agent anew
   world-models profile smoke                  merge configs/smoke.yaml into params.yaml
   world-models data show data/ENV/rollouts    what a data set holds
@@ -40,6 +41,8 @@ def parser() -> argparse.ArgumentParser:
     )
     agents.watch(commands.add_parser("watch", help="the trained agent in the real environment"))
     agents.dream(commands.add_parser("dream", help="the trained agent in M's dream"))
+    agents.play(commands.add_parser("play", help="M's dream in the browser, for you to play"))
+    agents.export(commands.add_parser("export", help="that page as a file, for any web server"))
     agents.gallery(commands.add_parser("gallery", help="pictures of what V, M and C know"))
     agents.verify(
         commands.add_parser("verify", help="a released agent, scored anew on fresh seeds")

@@ -40,11 +40,12 @@ def controls(environment: str, actions: Actions) -> dict[str, Any]:
     if isinstance(actions, Argmax | Thresholds):
         return _numbered(environment, actions)
     named = NAMED.get(environment) or _arrows(actions)
+    idle = [min(max(0.0, low), high) for low, high in zip(*_bounds(actions), strict=True)]
     keys = [
         {"arrow": arrow, "key": KEYS[arrow], "label": label, "set": {str(index): value}}
         for arrow, (label, index, value) in named.items()
+        if value != idle[index]
     ]
-    idle = [min(max(0.0, low), high) for low, high in zip(*_bounds(actions), strict=True)]
     return {"idle": idle, "smooth": 0.2, "keys": keys}
 
 

@@ -1,17 +1,15 @@
 """``world-models ui``: MLflow on this project's runs."""
 
 import os
-import socket
 import sys
 from argparse import Namespace
 
+from world_models.commands.ports import free_port
 from world_models.errors import UserError
 from world_models.origin.addresses import without_passwords
 from world_models.tracking import moved, reading, store
 
 PAGE = f"#/experiments?{store.TRAINING}"
-TRIED = 20
-"""Ports that are tried, from the one that was asked for on."""
 
 
 def run(arguments: Namespace) -> int:
@@ -26,7 +24,7 @@ def run(arguments: Namespace) -> int:
         raise UserError(f"The runs are recorded in {where}: open its own page.")
     with reading.answering(location.uri):
         moved.follow(location)
-    _become(location.uri, free_port(arguments.port), arguments.port)
+    _become(location.uri, free_port(arguments.port, "ui"), arguments.port)
     return 0
 
 
@@ -38,20 +36,3 @@ def _become(uri: str, port: int, wanted: int) -> None:
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
     command = ["mlflow", "ui", "--backend-store-uri", uri, "--port", str(port)]
     os.execv(sys.executable, [sys.executable, "-m", *command])
-
-
-def free_port(first: int) -> int:
-    """The first free port from ``first`` on.
-
-    Raises:
-        UserError: there is none among the next few.
-    """
-    for port in range(first, min(first + TRIED, 65_536)):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise UserError(f"No port from {first} on is free. Name another: world-models ui --port N.")

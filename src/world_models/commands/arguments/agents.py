@@ -7,8 +7,6 @@ from world_models.commands.arguments import values
 from world_models.envs import catalogue
 from world_models.seeding import FRESH
 
-_MODELS = "default: models/ENV if it holds an agent, else released/ENV"
-
 
 def describe(p: argparse.ArgumentParser) -> None:
     """Describe ``world-models describe``."""
@@ -67,7 +65,7 @@ def gallery(p: argparse.ArgumentParser) -> None:
     p.add_argument("environment", choices=catalogue.names())
     p.add_argument("--seed", type=values.seed, default=1, metavar="S", help="default 1")
     p.add_argument("--out", type=Path, metavar="FOLDER", help="default: reports/ENV/gallery")
-    p.add_argument("--models", type=Path, metavar="FOLDER", help=_MODELS)
+    _models(p)
 
 
 def verify(p: argparse.ArgumentParser) -> None:
@@ -120,6 +118,66 @@ def release(p: argparse.ArgumentParser) -> None:
     )
 
 
+def export(p: argparse.ArgumentParser) -> None:
+    """Describe ``world-models export``."""
+    p.description = (
+        "Writes M's dream as a page, one HTML file that computes V, M and C itself: it opens from "
+        "any web server, or from the disk by a double click, and loads nothing else."
+    )
+    p.epilog = "example: world-models export ENV --out site/"
+    p.add_argument("environment", choices=catalogue.names())
+    p.add_argument(
+        "--out", type=Path, required=True, metavar="FOLDER", help="gets the file index.html"
+    )
+    _page(p)
+
+
+def play(p: argparse.ArgumentParser) -> None:
+    """Describe ``world-models play``."""
+    p.description = (
+        "Opens M's dream in the browser, to be played by keys or fingers, or by C. The page is "
+        "the one that export writes, served to this machine alone."
+    )
+    p.epilog = "example: world-models play ENV"
+    p.add_argument("environment", choices=catalogue.names())
+    p.add_argument(
+        "--port",
+        type=values.port,
+        default=8700,
+        metavar="N",
+        help="default %(default)s, or the next that is free",
+    )
+    p.add_argument(
+        "--no-browser", dest="browser", action="store_false", help="print the address alone"
+    )
+    _page(p)
+
+
+def _page(p: argparse.ArgumentParser) -> None:
+    p.add_argument(
+        "--ends",
+        choices=("threshold", "drawn"),
+        help="how the dream ends, until the player chooses; default: as when C was evolved",
+    )
+    p.add_argument(
+        "--seed",
+        type=values.seed,
+        default=1,
+        metavar="S",
+        help="of the game's episode beside the dream; default 1",
+    )
+    _models(p)
+
+
+def _models(p: argparse.ArgumentParser) -> None:
+    p.add_argument(
+        "--models",
+        type=Path,
+        metavar="FOLDER",
+        help="default: models/ENV if it holds an agent, else released/ENV",
+    )
+
+
 def _agent(p: argparse.ArgumentParser) -> None:
     p.add_argument("environment", choices=catalogue.names())
     p.add_argument("--episodes", type=values.positive, default=1, metavar="N", help="default 1")
@@ -127,5 +185,5 @@ def _agent(p: argparse.ArgumentParser) -> None:
         "--seed", type=values.seed, default=1, metavar="S", help="of the first; default 1"
     )
     p.add_argument("--video", type=Path, metavar="FILE", help="write an .mp4 or a .gif")
-    p.add_argument("--models", type=Path, metavar="FOLDER", help=_MODELS)
+    _models(p)
     values.for_programs(p)
