@@ -33,6 +33,7 @@ ANY = "src/world_models/envs/${key}"
 EXEMPT = {
     "tracking": "records what a stage says",
     "reports": "draws stored numbers",
+    "browser": "makes a page of finished models",
     "engine": "decides where units of work run, whose results depend on their arguments alone",
     "origin": "says where results come from",
     "progress": "shows progress",

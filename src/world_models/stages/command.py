@@ -33,6 +33,8 @@ from world_models.tracking.tracker import Tracker
 P = TypeVar("P", bound=Parameters)
 DRAWING, SLIDES = "world_models.reports.drawing", "world_models.reports.slides"
 """Loaded by name, after the work: pictures are no part of what a stage depends on."""
+BROWSER = "world_models.browser.page"
+"""Loaded by name as well: the page that plays the dream is made of finished models."""
 README = "world_models.reports.readme.write"
 """Loaded by name too: what people read in an artifact's folder is drawn from the rest of it."""
 EXIT_USER, EXIT_INTERRUPTED = 2, 130
@@ -233,6 +235,7 @@ def _run(stage: Stage[P], arguments: argparse.Namespace) -> None:
             _log_models(stage.name, inputs, outputs, tracker)
             tracker.log_outputs(outputs.metrics, outputs.reports)
             _log_pictures(stage.name, inputs, outputs.reports, environment, tracker)
+            _log_page(stage.name, inputs, environment, tracker)
             if stage.artifact or stage.metrics:
                 tracker.log_result(outputs.artifact if stage.artifact else arguments.metrics)
         # After the run's end, which waits for its recorder: who is killed meanwhile loses nothing.
@@ -280,3 +283,21 @@ def _log_pictures(
             _say(f"{stage}: its MLflow run goes without pictures: {error}", 0)
         tracker.log_artifact(pictures, "reports")
         tracker.log_slides(slides)
+
+
+def _log_page(stage: str, inputs: Mapping[str, Input], environment: str, tracker: Tracker) -> None:
+    """Make the page that plays the scored agent's dream, for its MLflow run alone.
+
+    It is no output of the stage: what DVC keeps does not change, nor what the stage depends on.
+    """
+    if stage != SCORES or not tracker.recording:
+        return
+    parts = {kind: given.path for kind, given in inputs.items()}
+    with temporary.folder() as folder:
+        try:
+            importlib.import_module(BROWSER).of_evaluation(parts, environment, folder)
+        except Exception as error:  # a fault in a page must not fail an evaluation
+            again = f"`world-models export {environment}` makes it"
+            _say(f"{stage}: its MLflow run goes without the page of the dream: {error}; {again}", 0)
+            return
+        tracker.log_artifact(folder, "browser")
