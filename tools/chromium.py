@@ -44,9 +44,11 @@ class Page:
     Attributes:
         faults: what its console said of errors, and what was thrown and not caught.
         requests: every address that it asked for.
+        process: the browser's, whose children draw and compute.
     """
 
-    def __init__(self, sink: int, source: int) -> None:
+    def __init__(self, sink: int, source: int, process: int) -> None:
+        self.process = process
         self.faults: list[str] = []
         self.requests: list[str] = []
         self._sink, self._source, self._rest = sink, source, b""
@@ -174,7 +176,7 @@ def page(program: str) -> Iterator[Page]:
         os.close(commands)
         os.close(answers)
         try:
-            tab = Page(to_browser, from_browser)
+            tab = Page(to_browser, from_browser, process.pid)
             yield tab
             tab.end()
         finally:

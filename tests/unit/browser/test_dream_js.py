@@ -99,12 +99,18 @@ def followed(agent: Agent, tau: float, ends: str, steps: int, kernel: str) -> di
     return json.loads(done.stdout)
 
 
+@pytest.fixture(scope="module", params=AGENTS)
+def python(request):
+    """An agent, and its dream in Python."""
+    with pytest.MonkeyPatch.context() as patch:
+        agent = AGENTS[request.param](patch)
+        return agent, dreamed(agent, 1.15, "drawn")
+
+
 @needs_node
 @pytest.mark.parametrize("kernel", ["wasm", "JavaScript alone"])
-@pytest.mark.parametrize("name", AGENTS)
-def test_latents_follow_the_python_dream(name, kernel, monkeypatch):
-    agent = AGENTS[name](monkeypatch)
-    wanted = dreamed(agent, 1.15, "drawn")
+def test_latents_follow_the_python_dream(python, kernel):
+    agent, wanted = python
     steps = len(wanted["actions"])
     assert steps > STEPS // 4
     found = followed(agent, 1.15, "drawn", steps, kernel)
