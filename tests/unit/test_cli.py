@@ -12,7 +12,7 @@ import av
 import pytest
 
 from world_models import cli
-from world_models.commands import describe, ui
+from world_models.commands import describe, ports, ui
 from world_models.vision.network import parts as vision_parts
 
 GOLDEN = {  # paper, App. A, as the authors' code counts them
@@ -47,7 +47,17 @@ def test_help_names_the_commands_and_loads_nothing_heavy():
         "print(*sorted(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    for word in ("describe", "watch", "dream", "profile", "results", "doctor", "examples:"):
+    for word in (
+        "describe",
+        "watch",
+        "dream",
+        "play",
+        "export",
+        "profile",
+        "results",
+        "doctor",
+        "examples:",
+    ):
         assert word in done.stdout
     loaded = set(done.stdout.splitlines()[-1].split())
     assert not loaded & {"torch", "mlflow", "pandas", "matplotlib", "av", "numba"}
@@ -325,7 +335,7 @@ def test_ui_takes_the_next_port_that_is_free(tmp_path, monkeypatch, capsys):
         with suppress(SystemExit, TypeError):  # nothing took the process's place
             cli.main(["ui", "--port", str(port)])
     (words,) = started
-    assert port < int(words[-1]) < port + ui.TRIED
+    assert port < int(words[-1]) < port + ports.TRIED
     said = capsys.readouterr().out
     assert f"Port {port} is taken." in said
     assert f"http://127.0.0.1:{words[-1]}" in said
