@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Stages run as `python -m …`: the environment's own python has to come first.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup run smoke test check format dag bench docs torture tour ui clean
+.PHONY: help setup run smoke test check format dag bench docs audit torture tour ui clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | column -t -s '	'
@@ -33,6 +33,9 @@ check: setup  ## format, lint, types, import layers, generated files
 	python tools/dag.py --check
 	python tools/parameters_doc.py --check
 	python -m world_models.experiment
+
+audit: setup  ## whether the environment is what was locked, without a network
+	python tools/audit.py
 
 format: setup  ## let ruff format and mend what it can
 	ruff format .

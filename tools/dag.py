@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import grimp
-from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from ruamel.yaml import YAML
 
+from lock import constraints
 from world_models.envs import catalogue
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -160,21 +160,14 @@ def versions(stage: str, environment: str) -> dict[str, str]:
     ignored = {PACKAGE, *NOT_COMPUTING, *sys.stdlib_module_names}
     for name in {module.split(".")[0] for module in modules} - ignored:
         packages |= set(distributions()[name])
-    return {name: constraints()[name] for name in sorted(map(canonicalize_name, packages))}
+    pins = constraints()
+    return {name: pins[name] for name in sorted(map(canonicalize_name, packages))}
 
 
 @cache
 def distributions() -> Mapping[str, list[str]]:
     """The installed packages that have each importable module; takes half a second to find."""
     return metadata.packages_distributions()
-
-
-@cache
-def constraints() -> dict[str, str]:
-    """The version of each package in ``constraints.txt``."""
-    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    pins = [Requirement(line) for line in lines if "==" in line and not line.startswith("#")]
-    return {canonicalize_name(pin.name): str(pin.specifier).removeprefix("==") for pin in pins}
 
 
 def dependencies() -> str:

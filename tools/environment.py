@@ -7,18 +7,20 @@ old is told so.
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 OLDEST, NEWEST = (3, 11), (3, 13)
-FILES = ("pyproject.toml", "constraints.txt")
+FILES = ("pyproject.toml", "constraints.txt", "requirements.lock", "requirements-source.lock")
 STAMP = ".ready"
-INSTALL = (
-    *("-m", "pip", "install", "--quiet", "--disable-pip-version-check"),
-    *("--constraint", "constraints.txt", "--editable", ".[cluster,dev]"),
-)
+PIP = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+LOCKED = ("--require-hashes", "--no-deps", "--requirement")
+REST = ("--constraint", "constraints.txt", "--editable", ".[cluster,dev]")
+NO_FILE = "No matching distribution found for "
+OTHER_BYTES = "DO NOT MATCH THE HASHES"
 
 
 def main() -> None:
@@ -35,9 +37,38 @@ def main() -> None:
         subprocess.run([base, "-m", "venv", "--clear", str(venv)], check=True)
     python = str(venv / "bin/python")
     (venv / STAMP).unlink(missing_ok=True)
-    subprocess.run([python, *INSTALL], check=True, cwd=str(ROOT))
+    install(python)
     subprocess.run([python, "tools/vega.py"], check=True, cwd=str(ROOT))
     (venv / STAMP).write_text(json.dumps(wanted(venv)))  # last: what is interrupted is done again
+
+
+def install(python: str) -> None:
+    """Install what the lock files hold by checksum, then what they leave to the constraints.
+
+    What is built is built with what is locked. Where a platform has no wheel of a package, all is
+    left to the constraints, but for continuous integration.
+    """
+    done = subprocess.run(
+        [python, *PIP, *LOCKED, "requirements.lock"], stderr=subprocess.PIPE, cwd=str(ROOT)
+    )
+    said = done.stderr.decode(errors="replace")
+    if done.returncode == 0:
+        built = ("--no-build-isolation", "--use-pep517")
+        subprocess.run(
+            [python, *PIP, *built, *LOCKED, "requirements-source.lock"], check=True, cwd=str(ROOT)
+        )
+        subprocess.run([python, *PIP, built[0], *REST], check=True, cwd=str(ROOT))
+        return
+    if OTHER_BYTES in said:
+        sys.exit(
+            f"{said}\nrequirements.lock has other checksums than what pip was given: another build "
+            "of the same version, or a forged one. Take packages from PyPI (unset PIP_INDEX_URL)."
+        )
+    if NO_FILE not in said or os.environ.get("CI"):
+        sys.exit(f"{said}\nThe environment could not be built from requirements.lock.")
+    missing = said.split(NO_FILE)[1].split()[0]
+    print(f"no wheel of {missing} for this platform: by version from constraints.txt, unchecked")
+    subprocess.run([python, *PIP, *REST], check=True, cwd=str(ROOT))
 
 
 def check_python() -> None:

@@ -67,3 +67,55 @@ def test_what_cannot_run_the_project_is_told_in_a_line(monkeypatch, version, sys
     monkeypatch.setattr(environment.sys, "platform", system)
     with pytest.raises(SystemExit, match="world-models"):
         environment.check_python()
+
+
+class Pip:
+    """Takes the place of pip: says ``refusal`` when it is to install from the lock."""
+
+    def __init__(self, refusal: str = "") -> None:
+        self.refusal, self.asked = refusal, []
+
+    def __call__(self, command, **_):
+        self.asked.append(command[command.index("install") + 1 :])
+        refused = self.refusal if "requirements.lock" in command else ""
+        return subprocess.CompletedProcess(command, bool(refused), stderr=refused.encode())
+
+
+def test_what_is_locked_is_installed_by_checksum_and_builds_the_rest(monkeypatch):
+    monkeypatch.setattr(environment.subprocess, "run", pip := Pip())
+    environment.install("python")
+    wheels, sources, rest = pip.asked
+    assert {"--require-hashes", "--no-deps"} <= {*wheels} & {*sources}
+    assert "--no-build-isolation" in sources
+    assert "--no-build-isolation" in rest
+
+
+NO_WHEEL = "ERROR: No matching distribution found for vizdoom==1.3.2 (from -r requirements.lock)"
+OTHER_BYTES = "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE."
+
+
+def test_a_platform_without_a_wheel_is_told_and_gets_what_the_constraints_say(monkeypatch, capsys):
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setattr(environment.subprocess, "run", pip := Pip(NO_WHEEL))
+    environment.install("python")
+    assert "no wheel of vizdoom==1.3.2" in capsys.readouterr().out
+    assert "--constraint" in pip.asked[-1]
+    assert "--no-build-isolation" not in pip.asked[-1]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "variables", "why"),
+    [
+        (OTHER_BYTES, {}, "other checksums"),
+        (NO_WHEEL, {"CI": "true"}, "could not be built"),
+        ("ERROR: anything else", {}, "could not be built"),
+    ],
+)
+def test_nothing_unchecked_comes_in_place_of_what_is_refused(monkeypatch, refusal, variables, why):
+    monkeypatch.delenv("CI", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(environment.subprocess, "run", pip := Pip(refusal))
+    with pytest.raises(SystemExit, match=why):
+        environment.install("python")
+    assert len(pip.asked) == 1
