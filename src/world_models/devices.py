@@ -21,8 +21,9 @@ ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 STRATEGIES = ("auto", "ddp", "ddp_spawn")
 """What ``WORLD_MODELS_STRATEGY`` may be. Lightning has others, which cut the weights in pieces; an
 accelerated formulation needs them whole."""
-PEERS = ("MASTER_ADDR", "SLURM_JOB_ID", "LSB_JOBID", "OMPI_COMM_WORLD_SIZE")
-"""Variables of which one tells Lightning where other machines are; it would wait for ever."""
+NAMED = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK")
+SRUN = ("SLURM_JOB_NODELIST", "SLURM_JOB_ID", "SLURM_NODEID")
+"""Variables that say where several machines meet, and which one this is: by hand, and srun's."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,8 @@ class DeviceSettings:
             num_nodes=_count(environment, "WORLD_MODELS_NODES"),
             strategy=_one_of(STRATEGIES, environment, "WORLD_MODELS_STRATEGY"),
         )
-        if found.num_nodes > 1 and not any(environment.get(name) for name in PEERS):
-            raise UserError(
-                f"WORLD_MODELS_NODES = {found.num_nodes}: nothing says where the other machines "
-                "are. Start the stage on each of them with srun, or set MASTER_ADDR, MASTER_PORT "
-                "and NODE_RANK there; or unset it for one machine."
-            )
+        if found.num_nodes > 1:
+            _check_meeting(found.num_nodes, environment)
         return found
 
     @property
@@ -103,6 +100,18 @@ def cpu_multiplies_bfloat16() -> bool:
     """
     amx = getattr(torch.cpu, "_is_amx_tile_supported", bool)()
     return bool(amx or getattr(torch.cpu, "_is_avx512_bf16_supported", bool)())
+
+
+def _check_meeting(nodes: int, environment: Mapping[str, str]) -> None:
+    for names in (NAMED, SRUN):
+        numbers = [environment.get(name, "") for name in names[1:]]
+        if environment.get(names[0]) and all(text.isdecimal() for text in numbers):
+            return
+    raise UserError(
+        f"WORLD_MODELS_NODES = {nodes}: nothing says where the other machines are. Start the stage "
+        "on each of them with `srun --ntasks-per-node=1`, or set MASTER_ADDR, MASTER_PORT and "
+        "NODE_RANK (from 0) there; or unset it for one machine."
+    )
 
 
 def _one_of(known: tuple[str, ...], environment: Mapping[str, str], key: str) -> str:

@@ -50,6 +50,8 @@ def test_settings_come_from_the_environment() -> None:
             "WORLD_MODELS_DEVICES": "4",
             "WORLD_MODELS_NODES": "2",
             "MASTER_ADDR": "10.0.0.1",
+            "MASTER_PORT": "29500",
+            "NODE_RANK": "1",
             "WORLD_MODELS_STRATEGY": "ddp",
         }
     )
@@ -71,3 +73,16 @@ def test_bad_settings_are_one_clear_line(key: str, value: str, message: str) -> 
     with pytest.raises(UserError, match=message) as fault:
         DeviceSettings.from_environment({key: value})
     assert str(fault.value).startswith(key)
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        {"SLURM_JOB_NODELIST": "n1,n2", "SLURM_JOB_ID": "7"},  # of sbatch: srun says which node
+        {"MASTER_ADDR": "10.0.0.1", "MASTER_PORT": "29500"},
+        {"LSB_JOBID": "7"},
+    ],
+)
+def test_several_machines_that_could_not_meet_are_refused(known: dict[str, str]) -> None:
+    with pytest.raises(UserError, match=r"srun --ntasks-per-node=1.*NODE_RANK"):
+        DeviceSettings.from_environment({"WORLD_MODELS_NODES": "2", **known})

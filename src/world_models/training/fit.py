@@ -14,6 +14,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from world_models.devices import DeviceSettings
 from world_models.errors import UserError
 from world_models.training.checkpoints import CHECKPOINT, Saving, ScratchIO, load
+from world_models.training.launch import Launch, unled
 from world_models.training.module import Row, Training, ignore_advice
 
 for name in ("pytorch_lightning", "lightning_fabric"):  # here, for processes that Lightning starts
@@ -80,7 +81,7 @@ def _fit(
     checkpoint: str | None,
 ) -> None:
     # Lightning's data loader draws from torch's global generator; nothing of ours does.
-    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]), unled():
         ignore_advice()
         trainer = pl.Trainer(
             accelerator=devices.device,
@@ -96,7 +97,7 @@ def _fit(
             gradient_clip_algorithm="value",
             logger=_ToTracker(log) if log else False,
             callbacks=[Saving()],
-            plugins=[ScratchIO(folder)],
+            plugins=[ScratchIO(folder), Launch(devices)],
             default_root_dir=folder,
             enable_checkpointing=False,
             enable_progress_bar=False,
