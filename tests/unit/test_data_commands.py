@@ -97,6 +97,20 @@ def test_verify_names_every_fault(first, models, tmp_path, capsys):
     assert "index.parquet" not in out
 
 
+def test_verify_compares_the_card_with_what_dvc_keeps(first, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(first, tmp_path / "rollouts")
+    with Repo.init(no_scm=True) as repo:
+        (tmp_path / "dvc.yaml").write_text("stages: {a: {cmd: 'true', outs: [rollouts]}}")
+        repo.commit(force=True)
+    assert run("verify", "rollouts") == 0
+    assert "which is what DVC keeps" in capsys.readouterr().out
+    card = json.loads(Path("rollouts/card.json").read_text())
+    Path("rollouts/card.json").write_text(json.dumps(card | {"metrics": {"episodes": 9}}))
+    assert run("verify", "rollouts") == 1
+    assert "card.json: other bytes than DVC keeps" in capsys.readouterr().out
+
+
 def test_diff_names_what_was_added_and_what_a_push_sends(first, second, capsys):
     assert run("diff", first, second, "--json") == 0
     found = json.loads(capsys.readouterr().out)

@@ -72,10 +72,24 @@ def test_without_a_repository_it_says_so(tmp_path, monkeypatch, capsys):
     assert "is in no git repository" in capsys.readouterr().err
 
 
-def test_damaged_scores_are_one_line(project, capsys):
-    Path("metrics/takecover/evaluate.json").write_text('{"agent":')
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"agent":',
+        "[1]",
+        "[" * 10_000,
+        '{"agent": {"mean": NaN, "se": 1}}',
+        '{"agent": 5}',
+        '{"agent": {"mean": "high", "se": 1}}',
+    ],
+)
+def test_damaged_scores_are_one_line(project, capsys, text):
+    Path("metrics/takecover/evaluate.json").write_text(text)
     assert _run() == 2
-    assert "evaluate.json holds no scores" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "evaluate.json holds no scores" in said
+    assert "dvc repro --force evaluate@takecover" in said
+    assert len(said.splitlines()) == 1
 
 
 def _run(*words: str) -> int:

@@ -24,6 +24,7 @@ from world_models.origin import changes, git
 from world_models.origin.changes import in_words
 from world_models.origin.lock import LOCK, Lock, leaves, parse_yaml, text_of
 from world_models.reports.metrics import readable
+from world_models.storage import guard
 from world_models.storage.scratch import find_root
 
 WORKSPACE = "workspace"
@@ -108,8 +109,9 @@ def _row(root: Path, name: str, commit: str | None) -> Row:
         later += changes.since_scored(lock, environment, text)
         path = f"metrics/{environment}/evaluate.json"
         with readable(Path(path), f"evaluate@{environment}"):
-            found = json.loads(text(path) or "{}")
-        scores[environment] = {policy: found[policy] for policy in POLICIES if policy in found}
+            found = guard.json_in((text(path) or "{}").encode(), path)
+            scores[environment] = {policy: found[policy] for policy in POLICIES if policy in found}
+            list(map(_score, scores[environment].values()))  # each of them can be shown
     created = git.ask("show", "--no-patch", "--format=%cI", commit) if commit else None
     return Row(name, commit, created, scores, parameters, later)
 

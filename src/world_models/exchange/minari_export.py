@@ -49,7 +49,7 @@ def export(folder: Path, name: str, root: Path | None = None) -> Path:
     out = library.root(root) / name
     if out.exists():
         raise UserError(f"{out} exists. Give the data set another name or version.")
-    with EpisodeReader(folder) as reader, atomic.atomic_folder(out) as draft:
+    with EpisodeReader(folder) as reader, atomic.atomic_folder(out, replaces=False) as draft:
         storage = _storage(draft / "data", card, reader.action_size)
         storage.update_metadata(_metadata(name, card, minari.__version__))
         storage.update_episodes(_buffers(reader))

@@ -13,7 +13,7 @@ import h5py
 
 from world_models.errors import InputError
 from world_models.storage import guard
-from world_models.storage.shards import EPISODES, LENGTH, UNREADABLE
+from world_models.storage.shards import EPISODES, LENGTH, UNREADABLE, member
 
 METADATA, MAIN = "metadata.json", "main_data.hdf5"
 _BYTES = 16 << 30  # of one array of an episode
@@ -94,11 +94,10 @@ def _arrays(group: Any, seen: set[int], above: str = "") -> Iterator[tuple[str, 
         raise ValueError(f"{group.name} is no group of its own")
     seen.add(address)
     for key in group:
-        name, hard = f"{above}{key}", isinstance(group.get(key, getlink=True), h5py.HardLink)
-        found = group[key] if hard else None
+        name, found = f"{above}{key}", member(group, key)
         if isinstance(found, h5py.Group):
             yield from _arrays(found, seen, f"{name}/")
-        elif not isinstance(found, h5py.Dataset) or found.is_virtual or found.external:
+        elif found is None:
             raise ValueError(f"{name} is not in the file itself")
         elif math.prod(found.shape or ()) * found.dtype.itemsize > _BYTES:
             raise ValueError(f"{name} is too large to be read: {found.dtype} {found.shape}")

@@ -1,6 +1,5 @@
 """What there is of one pipeline to be compared: in the working folder, or in a revision."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -10,6 +9,7 @@ from typing import Any
 from world_models.errors import InputError
 from world_models.origin import changes, git
 from world_models.origin.lock import LOCK, Lock, text_of
+from world_models.storage import guard
 
 WORKSPACE = "workspace"
 EXPERIMENTS = "refs/exps"
@@ -39,9 +39,15 @@ class Side:
     read: Callable[[str], bytes | None]
 
     def metrics(self, stage: str) -> dict[str, Any]:
-        """A stage's metrics; empty if it has none."""
-        content = self.read(f"metrics/{stage}.json")
-        return json.loads(content) if content else {}
+        """A stage's metrics; empty if it has none.
+
+        Raises:
+            InputError: they are damaged.
+        """
+        name = f"metrics/{stage}.json"
+        content = self.read(name)
+        cure = f"Run the stage {stage} again, or name another revision."
+        return guard.json_in(content, f"{self.label}: {name}", cure) if content else {}
 
 
 def workspace(root: Path, environment: str) -> Side:

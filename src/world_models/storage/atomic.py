@@ -19,23 +19,32 @@ _SUFFIX = ".own.partial"
 _OLD = 86_400.0
 """Seconds without a change after which nobody writes a draft any more."""
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_THERE = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR})
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
 @contextmanager
-def atomic_folder(out: Path) -> Iterator[Path]:
+def atomic_folder(out: Path, *, replaces: bool = True) -> Iterator[Path]:
     """Yield an empty folder that becomes ``out`` when the block ends without an exception.
 
     An ``out`` from before stays untouched until then; after an exception nothing else is left.
 
+    Args:
+        out: the folder.
+        replaces: whether an ``out`` that is there at the end gives way; else it stays.
+
     Raises:
-        UserError: the disk is full or may not be written, with the cure.
+        UserError: the disk is full or may not be written, or ``out`` has come to be there and is
+            not to be replaced; with the cure.
     """
     with readable_refusals(out), _draft(out) as draft:
         draft.mkdir()
         yield draft
         _flush(draft)
-        _swap(draft, out)
+        if replaces:
+            _swap(draft, out)
+        else:
+            _appear(draft, out)
 
 
 @contextmanager
@@ -112,6 +121,19 @@ def _swap(draft: Path, out: Path) -> None:
         except BaseException:
             aside.rename(out)
             raise
+    _sync(out.parent)
+
+
+def _appear(draft: Path, out: Path) -> None:
+    try:
+        draft.rename(out)
+    except OSError as error:
+        if error.errno not in _THERE:
+            raise
+        raise UserError(
+            f"{out} exists: another process made it meanwhile, and it stays as it is. Give another "
+            "name, or remove it first."
+        ) from error
     _sync(out.parent)
 
 

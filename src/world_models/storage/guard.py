@@ -124,18 +124,30 @@ def json_of(path: Path, limit: int = LIMITS[".json"]) -> dict[str, Any]:
         InputError: it holds something else.
         OSError: the file is missing, or cannot be read.
     """
+    return json_in(read_bytes(path, limit), path)
+
+
+def json_in(text: bytes, place: Path | str, cure: str = "") -> dict[str, Any]:
+    """The mapping that a JSON text holds; see :func:`json_of`.
+
+    Args:
+        text: the content of a file, UTF-8.
+        place: the file, for the message.
+        cure: a sentence that ends it.
+
+    Raises:
+        InputError: it holds something else.
+    """
     try:
-        content = json.loads(read_bytes(path, limit).decode("utf-8"))
+        content = json.loads(text.decode("utf-8"))
+        fault = _fault(content) if isinstance(content, dict) else "it holds no mapping"
     except RecursionError:
-        raise InputError(f"{path} cannot be read: it is nested too deeply.") from None
+        fault = "it is nested too deeply"
     except ValueError as error:
-        raise InputError(f"{path} cannot be read: it is no JSON ({brief(str(error))}).") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{path} cannot be read: it holds no mapping.")
-    fault = _fault(content)
+        fault = f"it is no JSON ({brief(error)})"
     if fault:
-        raise InputError(f"{path} cannot be read: {fault}.")
-    return content
+        raise InputError(f"{place} cannot be read: {fault}. {cure}".rstrip())
+    return dict(content)
 
 
 M = TypeVar("M", bound=Parameters)
@@ -157,7 +169,7 @@ def fitting(schema: type[M], content: object, place: Path | str, cure: str = "")
         return schema.model_validate(content)
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
-    key = ".".join(brief(str(part)) for part in fault["loc"]) or "all of it"
+    key = ".".join(brief(part) for part in fault["loc"]) or "all of it"
     said = re.sub(r" or instance of \w+", "", fault["msg"].removeprefix("Value error, "))
     if fault["type"] == "missing":
         wrong = f"lacks {key}"

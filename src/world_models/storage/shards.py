@@ -202,11 +202,21 @@ def _same(name: str, one: h5py.Dataset, other_name: str, other: h5py.Dataset) ->
         raise ValueError(f"it has {len(one):,} {name}, but {len(other):,} {other_name}")
 
 
+def member(group: Any, name: str) -> Any:
+    """The array or group that a group of an HDF5 file holds by a name, if in the file itself.
+
+    A link may name another file, and so may an array: no stranger's file opens a third one. None
+    then, and for whatever is neither.
+    """
+    found = group[name] if isinstance(group.get(name, getlink=True), h5py.HardLink) else None
+    own = isinstance(found, h5py.Dataset) and not (found.is_virtual or found.external)
+    return found if own or isinstance(found, h5py.Group) else None
+
+
 def _dataset(file: h5py.File, name: str, dtype: Any, tail: tuple[int | None, ...]) -> h5py.Dataset:
     """One of a shard's arrays, (rows, *tail), if it lies in the file itself."""
-    # A link may name another file, and so may an array: no stranger's file opens a third one.
-    found = file[name] if isinstance(file.get(name, getlink=True), h5py.HardLink) else None
-    if not isinstance(found, h5py.Dataset) or found.is_virtual or found.external:
+    found = member(file, name)
+    if found is None or isinstance(found, h5py.Group):
         raise ValueError(f"{name} is no array in the file itself")
     sizes = zip(tail, found.shape[1:], strict=False)
     fits = found.ndim == 1 + len(tail) and all(size in (None, own) for size, own in sizes)

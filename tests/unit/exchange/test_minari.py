@@ -190,3 +190,18 @@ def test_an_export_that_fails_leaves_nothing(rollouts, root, monkeypatch):
     with pytest.raises(ValueError, match="Expecting"):
         minari_export.export(rollouts, NAME)
     assert not [path for path in root.rglob("*") if path.is_file()]
+
+
+def test_of_two_exports_to_one_name_the_first_to_end_stays(rollouts, root, monkeypatch):
+    buffers = minari_export._buffers
+
+    def slow(reader):
+        monkeypatch.setattr(minari_export, "_buffers", buffers)
+        first = minari_export.export(rollouts, NAME)  # begins later, and ends sooner
+        (first / "first").touch()
+        return buffers(reader)
+
+    monkeypatch.setattr(minari_export, "_buffers", slow)
+    with pytest.raises(UserError, match="another process made it meanwhile"):
+        minari_export.export(rollouts, NAME)
+    assert (root / NAME / "first").exists()

@@ -132,3 +132,18 @@ def test_a_place_that_may_not_be_written_is_told(out):
 def test_other_faults_of_the_disk_are_not_taken_for_a_full_one(tmp_path):
     with pytest.raises(FileNotFoundError), atomic.atomic_folder(tmp_path / "out"):
         (tmp_path / "input").read_bytes()
+
+
+def test_a_folder_that_came_to_be_there_meanwhile_stays(tmp_path):
+    out = tmp_path / "out"
+
+    def write() -> None:
+        with atomic.atomic_folder(out, replaces=False) as draft:
+            (draft / "mine").touch()
+            out.mkdir()
+            (out / "theirs").touch()
+
+    with pytest.raises(UserError, match="another process made it meanwhile"):
+        write()
+    assert [path.name for path in out.iterdir()] == ["theirs"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
