@@ -10,8 +10,10 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from lightning_fabric.plugins.environments.lightning import find_free_network_port
-from pytorch_lightning.plugins.environments import LightningEnvironment
+from lightning_fabric.plugins.environments.lightning import (
+    LightningEnvironment,
+    find_free_network_port,
+)
 from pytorch_lightning.utilities import rank_zero_only
 
 from world_models.devices import NAMED, DeviceSettings
@@ -61,8 +63,8 @@ def meeting(environment: Mapping[str, str]) -> tuple[str, int, int]:
     :meth:`DeviceSettings.from_environment`.
     """
     if all(environment.get(name) for name in NAMED):
-        address, port, node = (environment[name] for name in NAMED)
-        return address, int(port), int(node)
+        address, door, node = (environment[name] for name in NAMED)
+        return address, int(door), int(node)
     # "node[5-9],gpu1" means node5 and more; the port follows from the job, so that all know it.
     first = re.split(r"[ ,]", re.sub(r"\[(\d+)[^]]*\]", r"\1", environment["SLURM_JOB_NODELIST"]))
     port = 15_000 + int(environment["SLURM_JOB_ID"]) % 10_000
@@ -73,9 +75,7 @@ def meeting(environment: Mapping[str, str]) -> tuple[str, int, int]:
 def unled() -> Iterator[None]:
     """Hide what launchers say for the block, from torch and from processes that it starts."""
     hidden = {name: os.environ[name] for name in os.environ if _is_a_launcher_s(name)}
-    said = vars(
-        rank_zero_only
-    )  # Lightning took its rank from the same variables when it was loaded
+    said = vars(rank_zero_only)  # Lightning took this from the same variables when it was loaded
     rank = said["rank"]
     try:
         for name in hidden:
