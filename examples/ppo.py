@@ -15,7 +15,7 @@ steps = int(sys.argv[2]) if len(sys.argv) > 2 else 1_000_000
 models = find(environment)  # V and M; a C beside them is not used
 dreams = DreamVecEnv(64, checkpoint=models / "mdnrnn", tau=1.0, ends="drawn")
 layers = {"net_arch": {"pi": [], "vf": [64]}, "log_std_init": -0.5}  # a linear policy, as C is
-rates = {"learning_rate": 3e-4, "gamma": 0.995, "n_steps": 256, "batch_size": 2048, "n_epochs": 4}
+rates = {"learning_rate": 2e-3, "gamma": 0.99, "n_steps": 256, "batch_size": 2048, "n_epochs": 4}
 ppo = PPO("MlpPolicy", VecMonitor(dreams), policy_kwargs=layers, device="cpu", verbose=1, **rates)
 ppo.learn(steps)
 

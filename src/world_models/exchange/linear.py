@@ -41,7 +41,7 @@ def save_controller(
             finite.
     """
     out, models = Path(out), Path(models)
-    if out.exists():
+    if out.exists():  # no stage made this: it may be anything
         raise UserError(f"{out} exists. Name another folder, or remove it.")
     vision = artifact.open_artifact(models / "vae", "vae", None)
     dreamt = artifact.open_artifact(models / "mdnrnn", "mdnrnn", vision.environment)

@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import mmap
 import os
 import shutil
 import signal
@@ -502,3 +503,22 @@ def test_a_planted_note_removes_nothing(tmp_path, monkeypatch, note):
     (folder / "arguments").write_text("-x +viz_instance_id other +y")
     launcher.remove_memory(folder)
     assert [victim.exists() for victim in victims] == [True, True, False]
+
+
+def test_memory_of_games_whose_folder_is_gone_is_swept(tmp_path, monkeypatch):
+    monkeypatch.setattr(launcher, "SHARED", tmp_path)
+    kept = ["ViZDoomSMopen", "ViZDoomSMyoung", "ViZDoomSMother", "ViZDoomSM-odd", "ViZDoomNotes"]
+    gone = ["ViZDoomSMgone", "ViZDoomMQCtrgone", "ViZDoomMQDoomgone"]
+    for name in kept + gone:
+        path = tmp_path / name
+        path.write_bytes(b"x" * 4096)
+        os.utime(path, (0, time.time() if "young" in name else 0))
+    other = (tmp_path / "ViZDoomSMother").stat().st_ino
+    monkeypatch.setattr(launcher.owned, "is_own", lambda found: found.st_ino != other)
+    with (
+        (tmp_path / "ViZDoomSMopen").open("r+b") as file,
+        mmap.mmap(file.fileno(), 4096),
+    ):
+        launcher.sweep_memory.cache_clear()
+        launcher.sweep_memory()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)

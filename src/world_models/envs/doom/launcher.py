@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -38,6 +39,9 @@ exec sleep 2147483647
 _ABSENT = "not found"  # ldd's words
 _KIND = "vizdoom"
 _ARGUMENTS, _STARTED, _ENDED = "arguments", "started", "ended"
+_MEMORY = re.compile(r"ViZDoom(SM|MQCtr|MQDoom)[A-Za-z0-9]{1,64}", re.ASCII)
+_OLD = 3600.0
+"""Seconds after which a game has long opened its memory."""
 _INSTANCE = re.compile(r"\+viz_instance_id ([A-Za-z0-9]{1,64})(?:\s|$)", re.ASCII)
 SHARED = Path("/dev/shm")
 NEED = 1 << 20
@@ -101,6 +105,7 @@ def prepare(game: Path) -> tuple[Owned, Path]:
     Raises:
         OSError: the disk of temporary files is full or may not be written.
     """
+    sweep_memory()
     folder = temporary.make(_KIND, remove_memory)
     names = {"folder": folder.path, "game": game, "arguments": _ARGUMENTS}
     guarded = bool(shutil.which("setsid") and shutil.which("setpriv"))
@@ -133,6 +138,33 @@ def ended(folder: Path) -> str | None:
     with suppress(OSError):
         return (folder / _ENDED).read_text().strip() or None
     return None
+
+
+@cache
+def sweep_memory() -> None:
+    """Remove, once a process, the shared memory of killed games whose folder is gone too.
+
+    A folder among the temporary files names its game's memory; schedulers give each job a place
+    for those of its own, and take it away. Memory is left alone that a process of ours has open,
+    or that is young: a game opens it as it starts. Processes of other containers are not seen, and
+    lose nothing, since they keep what they have open.
+    """
+    left = {}
+    for path in SHARED.glob("ViZDoom*"):
+        with suppress(OSError):  # another process sweeps too
+            found = path.lstat()
+            old = time.time() - found.st_mtime > _OLD
+            if _MEMORY.fullmatch(path.name) and old and owned.is_own(found):
+                left[str(path)] = path
+    if not left:
+        return
+    for maps in Path("/proc").glob("[0-9]*/maps"):
+        with suppress(OSError):  # of another user, or ended meanwhile
+            for line in maps.read_text(errors="replace").splitlines():
+                left.pop(line.rpartition(" ")[2], None)
+    for path in left.values():
+        with suppress(OSError):
+            path.unlink()
 
 
 def remove_memory(folder: Path) -> None:
