@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import grimp
 import pandas as pd
 import pytest
 from mlflow.tracking import MlflowClient
@@ -54,6 +55,9 @@ def only_beside(stage) -> set[str]:
     graph = dag.graph("report")  # the one stage whose graph holds what draws
     beside = {"world_models.experiment", *graph.find_descendants("world_models.reports")}
     beside |= {above for name in beside for above in graph.find_upstream_modules(name)}
+    if stage == "evaluate":  # its run carries a page
+        whole = grimp.build_graph("world_models", cache_dir=None)
+        beside |= whole.find_upstream_modules("world_models.browser.page")
     return with_packages(beside) - with_packages(dag.closure(stage))
 
 
