@@ -5,6 +5,7 @@ bytes that it was installed with, and no file may lie among them that no package
 """
 
 import base64
+import csv
 import hashlib
 import subprocess
 import sys
@@ -60,13 +61,13 @@ def unlocked() -> list[str]:
 def contents(installed: Iterable[Distribution]) -> Iterator[str]:
     """Files that are gone, or have other bytes than they were installed with."""
     for found in installed:
-        for file in found.files or []:
-            if file.hash is None:
-                continue
-            path = Path(str(file.locate()))
-            if not path.is_file():
+        # Of distribution.files, Python leaves out what is gone.
+        for name, checksum, *_ in csv.reader((found.read_text("RECORD") or "").splitlines()):
+            kind, _, value = checksum.partition("=")
+            path = Path(str(found.locate_file(name)))
+            if kind and not path.is_file():
                 yield f"{found.name}: {path} is gone"
-            elif digest(path, file.hash.mode) != file.hash.value:
+            elif kind and digest(path, kind) != value:
                 yield f"{found.name}: {path} has other bytes than it was installed with"
 
 

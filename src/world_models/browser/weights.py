@@ -74,7 +74,7 @@ def export(agent: Agent, ends: Ends) -> Exported:
             for i, (_, outputs) in enumerate(layer_sizes(agent.controller.spec))
         ],
         "squash": squash(about.actions),
-        "controls": controls(agent.environment, about.actions),
+        "controls": controls(about),
         "ends": ends,
         "arrays": {
             name: {"start": start, "shape": array.shape}

@@ -7,7 +7,7 @@ it by the folder's name. Importing it starts and loads no simulator.
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,8 @@ Driver = Callable[[np.random.Generator], Draw]
 """Makes what draws one episode's actions, from the episode's own stream."""
 Looks = Callable[[NDArray[np.uint8]], Mapping[str, NDArray[np.bool_]]]
 """What frames uint8 (n, 64, 64, 3) show, bool (n,) by name."""
+Arrow = Literal["left", "right", "up", "down"]
+"""A key."""
 Need = Literal["reward", "end"]
 _HEADS: Mapping[Need, str] = {"reward": "reward_head", "end": "end_head (or mdnrnn.restart)"}
 """Parameters that make M predict what a dream needs."""
@@ -44,6 +46,18 @@ class PaperSizes:
     mixtures: int
     restart: bool
     features: str
+
+
+class Key(NamedTuple):
+    """What an arrow key does, where a person plays."""
+
+    arrow: Arrow
+    label: str
+    """In a word or two, such as "gas"."""
+    number: int
+    """Which number of the action it sets; where actions are numbered, which of them it is."""
+    value: float = 1.0
+    """What it sets that number to; where actions are numbered, of no meaning."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +87,8 @@ class Specification:
         driver: what the random policies ``held`` keeps, where uniform draws would teach little.
         disturbances: kinds of disturbance that its simulator makes itself, with their greatest
             strengths; it is then called with ``disturbance`` too. Others change the frames.
+        keys: what the arrow keys do; left out, they are the first actions, or the first numbers of
+            one.
         paper_scores: mean ± standard deviation in the paper, by policy (agent, random, dream).
         paper_sizes: the networks' sizes in the paper, None for an environment of others.
     """
@@ -92,6 +108,7 @@ class Specification:
     looks: Looks | None = None
     driver: Driver | None = None
     disturbances: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    keys: tuple[Key, ...] = ()
     paper_scores: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     paper_sizes: PaperSizes | None = None
 

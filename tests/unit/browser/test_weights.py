@@ -1,6 +1,6 @@
 """What the page is told of V, M, C and of the environment."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ import torch
 from small_agents import ASSETS, drawn
 
 from world_models.browser import weights
-from world_models.browser.controls import KEYS, controls
+from world_models.browser.controls import controls
 from world_models.envs import catalogue
 from world_models.envs.actions import Argmax, Continuous, Thresholds
 from world_models.errors import InputError, UserError
@@ -80,24 +80,27 @@ def test_an_action_space_that_the_page_does_not_know_is_refused():
         weights.squash(Odd((-1.0,), (1.0,)))
 
 
-@pytest.mark.parametrize(
-    ("environment", "actions"),
-    [
-        *((name, catalogue.specification(name).actions) for name in catalogue.names()),
-        ("another", Argmax(3)),
-        ("another", Thresholds((0.0,))),
-        ("another", Continuous((-2.0, 1.0, 0.0), (4.0, 3.0, 1.0))),
-        ("another", Continuous((-1.0,), (1.0,))),
-    ],
-)
-def test_every_control_is_an_action(environment, actions):
-    told = controls(environment, actions)
+KNOWN = [catalogue.specification(name) for name in catalogue.names()]
+ANOTHER = [
+    replace(KNOWN[0], title=str(actions), actions=actions, keys=())
+    for actions in (
+        Argmax(3),
+        Thresholds((0.0,)),
+        Continuous((-2.0, 1.0, 0.0), (4.0, 3.0, 1.0)),
+        Continuous((-1.0,), (1.0,)),
+    )
+]
+
+
+@pytest.mark.parametrize("about", [*KNOWN, *ANOTHER], ids=lambda about: about.title)
+def test_every_control_is_an_action(about):
+    actions, told = about.actions, controls(about)
     idle = np.array(told["idle"], np.float32)
     assert idle.shape == (actions.size,)
     assert told["keys"]
     for key in told["keys"]:
         assert key["label"]
-        assert KEYS[key["arrow"]] == key["key"]
+        assert key["key"].lower() == f"arrow{key['arrow']}"
         action = idle.copy()
         for index, value in key["set"].items():
             action[int(index)] = value
@@ -106,8 +109,8 @@ def test_every_control_is_an_action(environment, actions):
 
 
 def test_take_covers_keys_are_its_three_actions():
-    actions = catalogue.specification("takecover").actions
-    told = controls("takecover", actions)
+    about = catalogue.specification("takecover")
+    actions, told = about.actions, controls(about)
     left, right = (np.array(list(key["set"].values())) for key in told["keys"])
     assert [key["arrow"] for key in told["keys"]] == ["left", "right"]
     assert [actions.native(np.array(a)) for a in (left, told["idle"], right)] == [0, 1, 2]

@@ -4,7 +4,7 @@ import numpy as np
 
 from world_models.envs.actions import Continuous, FloatArray
 from world_models.envs.carracing.looks import looks
-from world_models.envs.specification import Draw, PaperSizes, Specification
+from world_models.envs.specification import Draw, Key, PaperSizes, Specification
 
 _CALM, _BRAKING, _LIGHT = 0.05, 0.1, 0.5
 
@@ -54,6 +54,12 @@ SPECIFICATION = Specification(
     looks=looks,
     driver=driver,
     disturbances={"colours": 0.5, "friction": 0.4, "bars": 1.0, "blob": 1.0},
+    keys=(
+        Key("left", "steer left", 0, -1.0),
+        Key("right", "steer right", 0, 1.0),
+        Key("up", "gas", 1, 1.0),
+        Key("down", "brake", 2, 1.0),
+    ),
     paper_scores={"agent": "906 ± 21"},
     paper_sizes=PaperSizes(z=32, hidden=256, mixtures=5, restart=False, features="zh"),
 )

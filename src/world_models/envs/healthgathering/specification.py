@@ -1,7 +1,7 @@
 """ViZDoom's health gathering: the floor is acid, and medikits keep one alive."""
 
 from world_models.envs.actions import Argmax
-from world_models.envs.specification import Specification
+from world_models.envs.specification import Key, Specification
 
 SPECIFICATION = Specification(
     id="WorldModels/HealthGathering-v1",
@@ -14,4 +14,5 @@ SPECIFICATION = Specification(
     entry_point="world_models.envs.healthgathering.simulator:HealthGathering",
     renderers=("fast", "genuine"),
     dream_needs=frozenset({"end"}),
+    keys=(Key("left", "left", 0), Key("right", "right", 1), Key("up", "forward", 2)),
 )
