@@ -36,17 +36,18 @@ def main() -> None:
         if not a.clone:
             smoke.smoke(source)
         lanes = [Lane.copy(source, folder / f"lane{i}") for i in range(LANES)]
-        found = {
-            "kill of": _spread(kills.run, lanes, a.kills, a.seed),
-            "fault": _spread(faults.run, lanes, a.faults, a.seed),
-        }
+        every: list[Row] = []
+        for title, run, count in (
+            ("kill of", kills.run, a.kills),
+            ("fault", faults.run, a.faults),
+        ):
+            rows = _spread(run, lanes, count, a.seed)
+            print(table(title, rows), end="\n\n", flush=True)  # what follows takes long too
+            every += rows.values()
         damaged = files.run(files.artifacts(source), a.files, a.seed, _tell)
-    for title, rows in found.items():
-        print(table(title, rows), end="\n\n")
     print(table("damaged file of", damaged, outputs=False))
     print(f"\nseed {a.seed}, {(time.monotonic() - start) / 60:.0f} minutes")
-    every = [row for rows in (*found.values(), damaged) for row in rows.values()]
-    sys.exit(any(row.why for row in every))
+    sys.exit(any(row.why for row in (*every, *damaged.values())))
 
 
 Run = Callable[[Lane, int, int, Callable[[str], None]], dict[str, Row]]
