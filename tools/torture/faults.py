@@ -13,7 +13,7 @@ from contextlib import closing, suppress
 import psutil
 
 from torture.kills import WHO
-from torture.lane import BrokenPromiseError, Lane
+from torture.lane import BrokenPromiseError, Lane, command
 from torture.rows import Outcome, Row
 
 
@@ -82,7 +82,7 @@ def stopped(who: str) -> Callable[[Lane, str, random.Random], None]:
         with suppress(psutil.Error):
             main = psutil.Process(process.pid)
             every = [main, *main.children(recursive=True)]
-            chosen = [p for p in every if who == "stage" or WHO[who](" ".join(p.cmdline()))]
+            chosen = [p for p in every if who == "stage" or WHO[who](command(p))]
             for one in chosen[:1]:
                 one.suspend()
                 time.sleep(3)
@@ -206,5 +206,5 @@ def _stop_recorders(lane: Lane) -> None:
     """They try on for minutes; their journals stay for the next stage's."""
     for process in lane.processes():
         with suppress(psutil.Error):
-            if WHO["recorder"](" ".join(process.cmdline())):
+            if WHO["recorder"](command(process)):
                 process.kill()

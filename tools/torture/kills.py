@@ -11,7 +11,7 @@ from subprocess import Popen
 
 import psutil
 
-from torture.lane import BrokenPromiseError, Lane
+from torture.lane import BrokenPromiseError, Lane, command
 from torture.rows import Outcome, Row
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
@@ -54,7 +54,7 @@ def _send(process: "Popen[str]", target: str, rng: random.Random) -> bool:
             os.killpg(process.pid, rng.choice(SIGNALS))
             return True
         below = psutil.Process(process.pid).children(recursive=True)
-        chosen = [child for child in below if WHO[target](" ".join(child.cmdline()))]
+        chosen = [child for child in below if WHO[target](command(child))]
         if chosen:
             rng.choice(chosen).kill()
             return True
@@ -71,7 +71,7 @@ WHO: dict[str, Callable[[str], bool]] = {
 def _wait_for_all(lane: Lane) -> None:
     """A stage whose DVC is gone ends itself."""
     deadline = time.monotonic() + 30
-    while left := [p for p in lane.processes() if "tracking.recorder" not in " ".join(p.cmdline())]:
+    while left := [p for p in lane.processes() if "tracking.recorder" not in command(p)]:
         if time.monotonic() > deadline:
             for process in left:
                 process.kill()

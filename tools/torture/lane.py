@@ -204,7 +204,7 @@ class Lane:
         deadline = time.monotonic() + 20
         while (alive := list(self.processes())) and time.monotonic() < deadline:
             time.sleep(0.1)
-        found = [f"process {' '.join(process.cmdline()[-4:])}" for process in alive]
+        found = [f"process {command(process)[-120:]}" for process in alive]
         state = self.folder / ".scratch"
         found += [str(path) for path in _files(state) if not _belongs(path.relative_to(state))]
         found += [str(path) for path in self.folder.rglob("*.partial") if ".dvc" not in path.parts]
@@ -218,6 +218,14 @@ class Lane:
                 ours = Path(process.cwd()) == self.folder
                 if ours and process.status() != psutil.STATUS_ZOMBIE:
                     yield process
+
+
+def command(process: psutil.Process) -> str:
+    """A process's command line; empty if it has ended meanwhile."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
 
 
 def _files(path: Path) -> list[Path]:
