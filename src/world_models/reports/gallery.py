@@ -1,11 +1,11 @@
 """The gallery: pictures of what V, M and C of one agent know, along one episode in its game."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
 from numpy.typing import NDArray
 
 from world_models.agent import Agent
@@ -141,13 +141,7 @@ def surprises(sitting: Sitting) -> Figure:
         "V keeps of\nwhat comes": came,
         "what comes": sitting.frames[[t + 1 for t in moments]],
     }
-    axes = below.subplots(len(rows), len(moments), squeeze=False)
-    for row, (label, images) in enumerate(rows.items()):
-        for column, image in enumerate(images):
-            _show(axes[row, column], image)
-        _label(axes[row, 0], label)
-    for column, t in enumerate(moments):
-        axes[0, column].set_title(f"step {t + 1}", fontsize=8)
+    _sheet(below, rows, [f"step {t + 1}" for t in moments])
     figure.suptitle("Where M is surprised", fontsize=10)
     return figure
 
@@ -170,13 +164,7 @@ def drift(sitting: Sitting) -> Figure:
     for number in range(SHOWN):
         at_steps = dreamed[number, [n - 1 for n in after]]
         rows[f"dream {number + 1}"] = decode(at_steps, agent.vision)
-    axes = top.subplots(len(rows), len(after), squeeze=False)
-    for row, (label, images) in enumerate(rows.items()):
-        for column, image in enumerate(images):
-            _show(axes[row, column], image)
-        _label(axes[row, 0], label)
-    for column, n in enumerate(after):
-        axes[0, column].set_title(f"after {n}", fontsize=8)
+    _sheet(top, rows, [f"after {n}" for n in after])
     _distances(below.subplots(), agent, z, z[at + 1 : last], dreamed)
     figure.suptitle(f"Dreams from step {at}, with the actions of the game", fontsize=10)
     return figure
@@ -235,6 +223,19 @@ def _bounds(agent: Agent) -> Sequence[tuple[str, int, int]]:
         found.append((part, at, at + agent.memory.parts[part]))
         at += agent.memory.parts[part]
     return found
+
+
+def _sheet(
+    figure: FigureBase, rows: Mapping[str, NDArray[np.uint8]], titles: Sequence[str]
+) -> None:
+    """Frames row by row: each row's label before it, the columns' titles above."""
+    axes = figure.subplots(len(rows), len(titles), squeeze=False)
+    for row, (label, images) in enumerate(rows.items()):
+        for column, image in enumerate(images):
+            _show(axes[row, column], image)
+        _label(axes[row, 0], label)
+    for column, title in enumerate(titles):
+        axes[0, column].set_title(title, fontsize=8)
 
 
 def _show(axis: Axes, image: NDArray[np.uint8]) -> None:
