@@ -65,7 +65,7 @@ def pictures(sitting: Sitting) -> dict[str, Figure]:
     shares = attention(sitting.agent, sitting.followed.features)
     return {
         "traversals": traversals(sitting, shares),
-        "attention": looks(sitting, shares),
+        "attention": influences(sitting, shares),
         "surprises": surprises(sitting),
         "drift": drift(sitting),
     }
@@ -100,7 +100,7 @@ def traversals(sitting: Sitting, shares: NDArray[np.float64]) -> Figure:
     return figure
 
 
-def looks(sitting: Sitting, shares: NDArray[np.float64]) -> Figure:
+def influences(sitting: Sitting, shares: NDArray[np.float64]) -> Figure:
     """What moves C's outputs: the parts of its input, and the single inputs that count most."""
     agent, outputs = sitting.agent, len(shares)
     bounds = _bounds(agent)
