@@ -289,6 +289,20 @@ def test_stable_baselines_trains_in_it_one_by_one_and_in_batches(checkpoint):
         assert max(episodes) <= 20
 
 
+@pytest.mark.filterwarnings("ignore:Creating .* which inherits from:DeprecationWarning")
+@pytest.mark.parametrize("mode", [AutoresetMode.SAME_STEP, AutoresetMode.DISABLED])
+def test_torchrl_takes_it_as_it_is(checkpoint, mode):
+    from torchrl.envs import GymWrapper  # on use: it takes some seconds
+    from torchrl.envs.utils import check_env_specs
+
+    made = {"checkpoint": checkpoint[0], "cap": 20, "autoreset_mode": mode}
+    dreams = GymWrapper(gymnasium.make_vec(ID, num_envs=4, **made))
+    check_env_specs(dreams, seed=3)
+    played = dreams.rollout(40, break_when_any_done=False)
+    assert played["observation"].shape[:2] == (4, 40)
+    assert played["next", "done"].any()
+
+
 def test_batch_of_stable_baselines_says_how_a_dream_ended(checkpoint):
     envs = DreamVecEnv(3, checkpoint=checkpoint[0], cap=5)
     envs.seed(7)

@@ -206,9 +206,9 @@ class DreamVectorEnv(VectorEnv[Observation, Observation, NDArray[Any]]):
         self.num_envs = num_envs
         self._setting = _Setting(checkpoint, tau, cap, vae, ends, num_envs)
         self.render_mode = self._setting.check_render_mode(render_mode)
-        self._mode = AutoresetMode(autoreset_mode)
+        self.autoreset_mode = AutoresetMode(autoreset_mode)
         fps = self._setting.specification.fps
-        self.metadata = {**self.metadata, "render_fps": fps, "autoreset_mode": self._mode}
+        self.metadata = {**self.metadata, "render_fps": fps, "autoreset_mode": self.autoreset_mode}
         self.single_observation_space = self._setting.observation_space()
         self.single_action_space = self._setting.action_space()
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -269,12 +269,12 @@ class DreamVectorEnv(VectorEnv[Observation, Observation, NDArray[Any]]):
         self._observations = step.features
         self._done = step.terminated | step.truncated
         infos: dict[str, Any] = {}
-        if self._mode is AutoresetMode.NEXT_STEP:
+        if self.autoreset_mode is AutoresetMode.NEXT_STEP:
             self._restart(fresh)
-        elif self._mode is AutoresetMode.SAME_STEP and self._done.any():
+        elif self.autoreset_mode is AutoresetMode.SAME_STEP and self._done.any():
             infos = self._final(self._done)
             self._restart(self._done)
-        elif self._mode is AutoresetMode.DISABLED:
+        elif self.autoreset_mode is AutoresetMode.DISABLED:
             self._done |= fresh
         rewards = step.rewards.astype(np.float64)
         return self._observations.copy(), rewards, step.terminated, step.truncated, infos
