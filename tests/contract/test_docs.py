@@ -42,9 +42,13 @@ def test_the_site_builds_without_a_warning(tmp_path):
     docs = ROOT / "docs"
     sources = {p.relative_to(docs).with_suffix(".html").as_posix() for p in docs.rglob("*.md")}
     assert sources <= pages
-    home = (tmp_path / "index.html").read_text(encoding="utf-8")
-    loaded = re.findall(r'(?:src|href)="(https?://[^"]+\.(?:js|css|woff2?))"', home)
-    assert loaded == []  # it works offline
+    for environment in ("carracing", "takecover"):
+        assert f'src="play/{environment}/index.html"' in (tmp_path / "browser.html").read_text()
+        assert (tmp_path / "play" / environment / "index.html").stat().st_size > 1e6
+    for page in tmp_path.rglob("*.html"):  # all works offline
+        text = page.read_text(encoding="utf-8")
+        assert re.findall(r'src="?(https?:[^"\s>]+)', text) == [], page
+        assert re.findall(r'<link[^>]*href="(https?:[^"]+\.(?:css|woff2?))"', text) == [], page
 
 
 def test_every_page_is_linked_from_the_readme_or_the_home_page():

@@ -94,13 +94,13 @@ def default_ends(controller: Path) -> Ends:
     return "drawn" if said == "drawn" else "threshold"
 
 
-def of_evaluation(parts: Mapping[str, Path], environment: str, out: Path) -> None:
-    """Write the page of an agent that was scored, for its MLflow run.
+def make(parts: Mapping[str, Path], environment: str, out: Path) -> None:
+    """Write the page of an agent, with the game's frames where the game can be played.
 
     Args:
         parts: the folders of V, M and C, by kind.
         environment: its name.
-        out: an existing folder.
+        out: a folder; see :func:`write`.
     """
     agent = Agent.open(*(parts[kind] for kind in PARTS), environment=environment)
     try:

@@ -295,7 +295,7 @@ def _log_page(stage: str, inputs: Mapping[str, Input], environment: str, tracker
     parts = {kind: given.path for kind, given in inputs.items()}
     with temporary.folder() as folder:
         try:
-            importlib.import_module(BROWSER).of_evaluation(parts, environment, folder)
+            importlib.import_module(BROWSER).make(parts, environment, folder)
         except Exception as error:  # a fault in a page must not fail an evaluation
             again = f"`world-models export {environment}` makes it"
             _say(f"{stage}: its MLflow run goes without the page of the dream: {error}; {again}", 0)

@@ -254,11 +254,11 @@
       canvas.blur(); // so that the arrow keys play again
     };
     canvas.onkeydown = (event) => {
-      const [by_, of] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 0.25], ArrowDown: [0, -0.25] }[event.key] ?? [];
-      if (by_ === undefined || !last) return;
+      const [move, change] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 0.25], ArrowDown: [0, -0.25] }[event.key] ?? [];
+      if (move === undefined || !last) return;
       event.preventDefault();
-      chosen = (chosen + by_ + model.z_size) % model.z_size;
-      if (of) pin(chosen, Math.min(RANGE, Math.max(-RANGE, last.z[chosen] + of)));
+      chosen = (chosen + move + model.z_size) % model.z_size;
+      if (change) pin(chosen, Math.min(RANGE, Math.max(-RANGE, last.z[chosen] + change)));
       else drawBars(last.z);
     };
     canvas.onkeyup = canvas.onblur = () => worker.postMessage({ do: "pin", value: null });
