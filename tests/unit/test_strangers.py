@@ -415,9 +415,10 @@ def of_cards() -> Iterator[Any]:
             said = "gone" if value is GONE else repr(value)[:20]
             spoil = partial(edit, f"details.{field}", value)
             yield pytest.param(kind, spoil, folders.read, id=f"{kind}: {field} {said}")
-    for value in ("x", 0, -1, None, NAN, [1]):
-        spoil = partial(edit, "parameters.restart_weight", value)
-        yield pytest.param("mdnrnn", spoil, folders.read, id=f"mdnrnn: restart_weight {value}")
+    for field, more in (("restart_weight", None), ("patience", 1.5)):
+        for value in ("x", 0, -1, more, NAN, [1]):
+            spoil = partial(edit, f"parameters.{field}", value)
+            yield pytest.param("mdnrnn", spoil, folders.read, id=f"mdnrnn: {field} {value}")
 
 
 def of_data() -> Iterator[Any]:

@@ -5,7 +5,7 @@ memory is reset (the authors' Doom scheme), so every step has the same chance of
 nothing is padded. Only where the data end before the sequence does are steps padded, and masked.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +19,36 @@ from world_models.storage.latents import Latents
 
 Array = NDArray[np.float32]
 Index = NDArray[np.int64]
+
+
+def until_given_up(latents: Latents, patience: int) -> Latents:
+    """The episodes, each until it is given up as lost, which then counts as its end.
+
+    Args:
+        latents: whole episodes.
+        patience: an episode is given up with the step that is the so many-th in a row without a
+            positive reward, as :func:`world_models.worlds.episodes.play` does.
+    """
+    kept, lengths, lost = [], [], []
+    for episode in range(latents.episodes):
+        span = latents.span(episode)
+        at = np.arange(span.stop - span.start)
+        last = np.maximum.accumulate(np.where(np.asarray(latents.rewards[span]) > 0, at, -1))
+        hopeless = np.flatnonzero(at - last >= patience)
+        lost.append(len(hopeless) > 0)
+        lengths.append(int(hopeless[0]) + 1 if lost[-1] else len(at))
+        kept.append(span.start + at[: lengths[-1]])
+    steps = np.concatenate(kept)
+    return replace(
+        latents,
+        mu=latents.mu[steps],
+        logvar=latents.logvar[steps],
+        actions=latents.actions[steps],
+        rewards=latents.rewards[steps],
+        offsets=np.concatenate([[0], np.cumsum(lengths)]),
+        terminated=latents.terminated | np.array(lost),
+        truncated=latents.truncated & ~np.array(lost),
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -111,8 +111,9 @@ class _Payload(Details):
     end_weight: Annotated[float, Field(gt=0)] = 1.0
 
 
-class _Weight(Parameters):
+class _Taught(Parameters):
     restart_weight: Annotated[float, Field(gt=0)] = 1.0
+    patience: Annotated[int, Field(ge=1)] | None = None
 
 
 class Memory:
@@ -128,7 +129,10 @@ class Memory:
         predicts: which of ``reward`` and ``end`` M predicts beside z.
         choice: the formulation.
         end_weight: how many times the training counted a step that ended an episode.
+        patience: the training's: how many steps without a positive reward were an episode's end.
     """
+
+    patience: int | None = None
 
     def __init__(
         self,
@@ -194,8 +198,8 @@ class Memory:
         place, cure = folder / artifact.CARD, artifact.cure_for(folder, card)
         described = f"{place} does not describe an M: it"
         sizes = guard.fitting(Details, card.details, described, cure).sizes
-        given = {k: v for k, v in card.parameters.items() if k in _Weight.model_fields}
-        weight = guard.fitting(_Weight, given, place, cure).restart_weight
+        given = {k: v for k, v in card.parameters.items() if k in _Taught.model_fields}
+        taught = guard.fitting(_Taught, given, place, cure)
         arrays = tensors.load(
             artifact.listed(folder, card, WEIGHTS), _kinds(sizes), _described(sizes)
         )
@@ -203,7 +207,10 @@ class Memory:
         if first["logvar"].max() > tensors.LOGVAR:
             raise InputError(f"{folder / INITIAL}: logvar is above {tensors.LOGVAR:g}. {_CURE}")
         initial = {f"initial.{name}": array for name, array in first.items()}
-        return cls.from_arrays(arrays | initial, card.details | {END_WEIGHT: weight})
+        details = card.details | {END_WEIGHT: taught.restart_weight}
+        memory = cls.from_arrays(arrays | initial, details)
+        memory.patience = taught.patience
+        return memory
 
     @classmethod
     def from_arrays(

@@ -32,6 +32,15 @@ class MDNRNNParameters(Parameters):
         bool,
         Field(description="Predict the episode's end without a restart input (an addition)."),
     ]
+    patience: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            description="An episode has ended for M after so many steps without a positive reward: "
+            "a dream in which C is lost then ends, and M need not know what comes after (needs "
+            "end_head; an addition). null: never.",
+        ),
+    ]
     restart_weight: Annotated[
         float,
         Field(gt=0, description="Weight of the cross-entropy where the episode ended (10)."),
@@ -77,5 +86,10 @@ class MDNRNNParameters(Parameters):
             raise ValueError(
                 "restart and end_head are both true, but restart predicts the end already: set "
                 "end_head to false"
+            )
+        if self.patience is not None and not self.end_head:
+            raise ValueError(
+                f"patience is {self.patience}, but nothing predicts that an episode ends so: set "
+                "end_head to true, or patience to null"
             )
         return self

@@ -23,7 +23,7 @@ from world_models.evaluation.matches import batches
 from world_models.evaluation.parameters import AssessParameters
 from world_models.evaluation.trials import Trial
 from world_models.memory import held_out
-from world_models.memory.data import Steps
+from world_models.memory.data import Steps, until_given_up
 from world_models.progress import progress
 from world_models.seeding import episode_seeds
 from world_models.stages.command import Context, Input, Outputs, Stage, main
@@ -59,6 +59,8 @@ def run(
     with EpisodeReader(folder) as reader:
         latents = _encode(agent, reader, context.scratch.folder / LATENTS)
         error = _error(agent, reader, p.frames)
+    if agent.memory.patience is not None:  # as M was taught
+        latents = until_given_up(latents, agent.memory.patience)
     steps = Steps.of(latents, np.arange(latents.episodes))
     found = held_out.evaluate(agent.memory, steps, p.seed)
     metrics = held_out.metrics(found, agent.memory.end_weight) | {"reconstruction": error}

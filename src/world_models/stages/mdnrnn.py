@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from world_models.devices import DeviceSettings
 from world_models.memory import baselines, held_out
-from world_models.memory.data import Steps
+from world_models.memory.data import Steps, until_given_up
 from world_models.memory.model import INITIAL, WEIGHTS, Initial, Memory, load_weights, state_arrays
 from world_models.memory.parameters import MDNRNNParameters
 from world_models.memory.rollout import dream_on
@@ -87,6 +87,8 @@ def run(
 
 def _read(given: Input, parameters: MDNRNNParameters) -> Data:
     latents = LatentsReader(given.path, given.card.files).load()
+    if parameters.patience is not None:
+        latents = until_given_up(latents, parameters.patience)
     train_on, kept = hold_out(latents.seeds, parameters.validation_fraction)
     first = latents.offsets[:-1][train_on]
     initial = Initial(np.asarray(latents.mu[first]), np.asarray(latents.logvar[first]))

@@ -1,11 +1,13 @@
 """Sequences: what follows what, where episodes end, and what a batch depends on."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
+import pytest
 import torch
 
-from world_models.memory.data import Steps, Tracks, Windows
+from world_models.memory.data import Steps, Tracks, Windows, until_given_up
 from world_models.storage.latents import Latents
 
 LENGTHS = [7, 5, 9]
@@ -155,3 +157,32 @@ def test_tracks_of_less_data_than_a_batch_are_padded_and_masked():
     assert batch.follows is False
     assert batch.targets.z_mask.sum() > 0
     assert torch.isfinite(batch.z).all()
+
+
+@pytest.mark.parametrize(
+    ("rewards", "patience", "length", "ended"),
+    [
+        ([-0.1, 3, 0, 0, 0, 3], 3, 5, True),  # with the third of three steps in a row
+        ([-0.1, 3, 0, 0, 3, 0], 3, 6, False),  # a reward in time
+        ([-0.1, 0, 3, 3, 0, 0], 2, 2, True),  # from the first step on
+        ([3, 3, 3, 3, 0, 0], 2, 6, True),  # with its very last
+        ([3, 3, 3, 3, 3, 0], 2, 6, False),
+    ],
+)
+def test_an_episode_ends_where_play_would_give_it_up(rewards, patience, length, ended):
+    data = replace(latents([6, 5], [False, True]), rewards=np.float32([*rewards, *[1] * 5]))
+    cut = until_given_up(data, patience)
+    assert cut.lengths.tolist() == [length, 5]
+    assert cut.terminated.tolist() == [ended, True]
+    assert cut.truncated.tolist() == [not ended, False]
+    assert cut.mu[:, 0].tolist() == [*range(length), *range(6, 11)]
+    losing = 0
+    for step, reward in enumerate(rewards):  # play's own count
+        losing = 0 if reward > 0 else losing + 1
+        if losing >= patience:
+            assert (length, ended) == (step + 1, True)
+            break
+    else:
+        assert not ended
+    for array in ("logvar", "actions", "rewards"):
+        assert len(getattr(cut, array)) == length + 5

@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from small_memory import BFLOAT16, FLOAT32, TEXTBOOK
 from stopping import StopError, stopping_at
 
@@ -33,6 +34,7 @@ DEFAULTS = {
     "restart": True,
     "reward_head": False,
     "end_head": False,
+    "patience": None,
     "restart_weight": 10.0,
     "steps": 12,
     "batch_size": 6,
@@ -288,3 +290,9 @@ def test_rate_falls_from_the_first_to_the_final(schedule, middle):
     p = parameters(schedule=schedule, learning_rate=1e-2, final_learning_rate=1e-4, steps=101)
     rates = [learning_rate(p, step) for step in (0, 50, 100)]
     assert rates == pytest.approx([1e-2, middle, 1e-2 if schedule == "constant" else 1e-4])
+
+
+def test_patience_without_a_head_for_the_end_is_refused():
+    with pytest.raises(ValidationError, match="set end_head to true, or patience to null"):
+        parameters(patience=30)
+    assert parameters(restart=False, end_head=True, patience=30).patience == 30
