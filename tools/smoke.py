@@ -17,19 +17,26 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+NEW = ("--others", "--exclude-standard")
 
 
 def clone(target: Path) -> None:
     """Clone the project into ``target``, with the working tree's changes on top."""
     run(["git", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(target)], ROOT)
-    listing = ["git", "ls-files", "--modified", "--deleted", "--others", "--exclude-standard", "-z"]
-    changed = subprocess.run(listing, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    for name in filter(None, changed.split("\0")):
+    for name in (*listed("diff", "--name-only", "HEAD"), *listed("ls-files", *NEW)):
         if (ROOT / name).is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target / name)
         else:
             (target / name).unlink(missing_ok=True)
+
+
+def listed(*command: str) -> list[str]:
+    """The files that git names."""
+    said = subprocess.run(
+        ["git", *command, "-z"], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    return said.stdout.split("\0")[:-1]
 
 
 def run(command: list[str], folder: Path) -> None:
