@@ -10,14 +10,18 @@ ROOT = Path(__file__).resolve().parents[2]
 NODES = {
     "best": ["evaluate@carracing-best"],
     "controllers": ["evaluate@untrained-vm"],
+    "dream-driving": ["evaluate@s1-reality"],
     "robustness": ["evaluate@carracing-friction-20"],
     "rounds": ["evaluate@takecover-rounds-s1-r2", "assess@takecover-rounds-s1-r2"],
     "seeds": ["rollouts@takecover-2", "evaluate@takecover-1"],
     "temperature": ["report@tau-10"],
 }
 """Stages to reproduce; DVC reproduces what they need."""
-LAST = "experiments/rounds/models/carracing-rounds-s1-r4"
-"""What the best agent goes on from: here the smoke pipeline's, for three rounds are long."""
+SHORTER = {
+    "best": ("experiments/rounds/models/carracing-rounds-s1-r4", "models/carracing"),
+    "dream-driving": (": s1-r24", ": s1-r02"),
+}
+"""What an experiment goes on from, and what it does here: many rounds are long."""
 
 
 def test_every_experiment_of_this_kind_is_listed():
@@ -27,9 +31,10 @@ def test_every_experiment_of_this_kind_is_listed():
 @pytest.fixture(scope="module")
 def folder(spare) -> Path:
     """The experiments' folder in a clone where a cell of each was run, by one process of DVC."""
-    cells = spare.folder / "experiments/best/cells.yaml"
-    assert LAST in cells.read_text()
-    cells.write_text(cells.read_text().replace(LAST, "models/carracing"))
+    for name, (last, here) in SHORTER.items():
+        cells = spare.folder / f"experiments/{name}/cells.yaml"
+        assert last in cells.read_text()
+        cells.write_text(cells.read_text().replace(last, here))
     nodes = [f"experiments/{n}/dvc.yaml:{node}" for n, found in NODES.items() for node in found]
     # A table has the cells that were evaluated; DVC would first run all others.
     tables = [f"experiments/{name}/dvc.yaml:scores" for name in NODES]
