@@ -49,27 +49,27 @@ advantage = GAE(gamma=0.99, lmbda=0.95, value_network=critic, average_gae=True)
 loss = ClipPPOLoss(actor, critic, entropy_coeff=0.0)
 adam = torch.optim.Adam(loss.parameters(), lr=2e-3)
 
-done, batches = 0, 64 * 256
+done, frames = 0, 64 * 256  # a batch: of 64 dreams 256 steps each
 played = Collector(
     dreams,
     actor,
-    frames_per_batch=batches,
-    total_frames=-(-steps // batches) * batches,
+    frames_per_batch=frames,
+    total_frames=-(-steps // frames) * frames,
     auto_register_policy_transforms=True,
 )
 for batch in played:
     for _ in range(4):
         with torch.no_grad():
             advantage(batch)
-        for part in batch.reshape(-1)[torch.randperm(batches)].split(2048):
+        for part in batch.reshape(-1)[torch.randperm(frames)].split(2048):
             found = loss(part)
             adam.zero_grad()
             (found["loss_objective"] + found["loss_critic"]).backward()
             nn.utils.clip_grad_norm_(loss.parameters(), 0.5)
             adam.step()
-    done += batches
+    done += frames
     ended = batch["next", "done"].sum().item()
-    print(f"{done} steps; a dream lasts {batches / max(ended, 1):.0f}", flush=True)
+    print(f"{done} steps; a dream lasts {frames / max(ended, 1):.0f}", flush=True)
 
 out = Path("ppo-torchrl") / environment / "controller"
 weights, biases = (tensor.detach().numpy() for tensor in (linear.weight, linear.bias))
