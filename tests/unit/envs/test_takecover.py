@@ -421,7 +421,7 @@ env.reset(seed=1)
 for end in ("exit", "close", "forget", "play"):
     pid = os.fork()
     if not pid:
-        signal.alarm(10)
+        signal.alarm(60)
         if end == "close":
             env.close()
         elif end == "forget":
