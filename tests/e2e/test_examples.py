@@ -30,7 +30,7 @@ def run(pipeline, name: str, *arguments: str) -> str:
 def test_examples_are_short():
     lengths = {path.name: len(path.read_text().splitlines()) for path in EXAMPLES.glob("*.py")}
     # TorchRL gives the parts of PPO and leaves the loop over them to whoever uses it.
-    assert lengths.pop("torchrl_ppo.py") <= 75
+    assert lengths.pop("torchrl_ppo.py") <= 80
     assert set(lengths) == {"drive.py", "see.py", "dream.py", "champion.py", "ppo.py"}
     assert max(lengths.values()) <= 30
 
