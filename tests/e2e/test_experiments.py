@@ -17,9 +17,15 @@ NODES = {
     "temperature": ["report@tau-10"],
 }
 """Stages to reproduce; DVC reproduces what they need."""
+R2 = "carracing-rounds-s1-r2"
 SHORTER = {
-    "best": ("experiments/rounds/models/carracing-rounds-s1-r4", "models/carracing"),
-    "dream-driving": (": s1-r24", ": s1-r02"),
+    "best": {"experiments/rounds/models/carracing-rounds-s1-r4": "models/carracing"},
+    "dream-driving": {
+        f"experiments/rounds/models/{R2}": "models/carracing",
+        f"experiments/rounds/data/{R2}": "data/carracing",
+        "models/s1-r24}": "models/s1-r02}",
+        "mdnrnn: s1-r24, controller: s1-reality": "mdnrnn: s1-r02, controller: s1-reality",
+    },
 }
 """What an experiment goes on from, and what it does here: many rounds are long."""
 
@@ -31,10 +37,14 @@ def test_every_experiment_of_this_kind_is_listed():
 @pytest.fixture(scope="module")
 def folder(spare) -> Path:
     """The experiments' folder in a clone where a cell of each was run, by one process of DVC."""
-    for name, (last, here) in SHORTER.items():
-        cells = spare.folder / f"experiments/{name}/cells.yaml"
-        assert last in cells.read_text()
-        cells.write_text(cells.read_text().replace(last, here))
+    for name, changes in SHORTER.items():
+        files = [spare.folder / f"experiments/{name}/{file}" for file in ("cells.yaml", "dvc.yaml")]
+        texts = [file.read_text() for file in files]
+        for old, new in changes.items():
+            assert any(old in text for text in texts), old
+            texts = [text.replace(old, new) for text in texts]
+        for file, text in zip(files, texts, strict=True):
+            file.write_text(text)
     nodes = [f"experiments/{n}/dvc.yaml:{node}" for n, found in NODES.items() for node in found]
     # A table has the cells that were evaluated; DVC would first run all others.
     tables = [f"experiments/{name}/dvc.yaml:scores" for name in NODES]
