@@ -106,9 +106,9 @@ def _begin(game: Any, folder: Owned) -> None:
 
 def _give_up(game: Any, thread: threading.Thread, folder: Owned) -> None:
     """Leave nothing of a game that was not to be, whether it is starting still or has ended."""
-    while thread.is_alive() and ended(folder.path) is None:
-        thread.join(_LOOK)
-    if not thread.is_alive():  # else it waits for the ended game for ever, and so would close()
+    # A thread that waits for a game that has ended does so for ever, and so would close(); a game
+    # that is starting is ended by close(), and the thread with it.
+    if ended(folder.path) is None or not thread.is_alive():
         game.close()
     remove_memory(folder.path)
     folder.remove()
