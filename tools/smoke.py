@@ -17,13 +17,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-NEW = ("--others", "--exclude-standard")
 
 
 def clone(target: Path) -> None:
     """Clone the project into ``target``, with the working tree's changes on top."""
     run(["git", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(target)], ROOT)
-    for name in (*listed("diff", "--name-only", "HEAD"), *listed("ls-files", *NEW)):
+    changed = listed("diff", "--name-only", "HEAD")  # staged files too
+    added = listed("ls-files", "--others", "--exclude-standard")
+    for name in (*changed, *added):
         if (ROOT / name).is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target / name)

@@ -21,14 +21,16 @@ Array = NDArray[np.float32]
 Index = NDArray[np.int64]
 
 
-def until_given_up(latents: Latents, patience: int) -> Latents:
+def until_given_up(latents: Latents, patience: int | None) -> Latents:
     """The episodes, each until it is given up as lost, which then counts as its end.
 
     Args:
         latents: whole episodes.
         patience: an episode is given up with the step that is the so many-th in a row without a
-            positive reward, as :func:`world_models.worlds.episodes.play` does.
+            positive reward, as :func:`world_models.worlds.episodes.play` does; None: never.
     """
+    if patience is None:
+        return latents
     kept, lengths, lost = [], [], []
     for episode in range(latents.episodes):
         span = latents.span(episode)

@@ -59,8 +59,7 @@ def run(
     with EpisodeReader(folder) as reader:
         latents = _encode(agent, reader, context.scratch.folder / LATENTS)
         error = _error(agent, reader, p.frames)
-    if agent.memory.patience is not None:  # as M was taught
-        latents = until_given_up(latents, agent.memory.patience)
+    latents = until_given_up(latents, agent.memory.patience)  # as M was taught
     steps = Steps.of(latents, np.arange(latents.episodes))
     found = held_out.evaluate(agent.memory, steps, p.seed)
     metrics = held_out.metrics(found, agent.memory.end_weight) | {"reconstruction": error}

@@ -86,9 +86,8 @@ def run(
 
 
 def _read(given: Input, parameters: MDNRNNParameters) -> Data:
-    latents = LatentsReader(given.path, given.card.files).load()
-    if parameters.patience is not None:
-        latents = until_given_up(latents, parameters.patience)
+    stored = LatentsReader(given.path, given.card.files).load()
+    latents = until_given_up(stored, parameters.patience)
     train_on, kept = hold_out(latents.seeds, parameters.validation_fraction)
     first = latents.offsets[:-1][train_on]
     initial = Initial(np.asarray(latents.mu[first]), np.asarray(latents.logvar[first]))
