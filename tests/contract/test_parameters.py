@@ -1,16 +1,18 @@
 """``params.yaml``, the profiles and the schemas against each other."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from world_models.errors import ParameterError
 from world_models.experiment import Pipeline, apply_profile, check
 from world_models.origin.lock import leaves
-from world_models.schema import merged, read_yaml
+from world_models.schema import merged, read_yaml, validate
 
 ROOT = Path(__file__).resolve().parents[2]
 PARAMS, CONFIGS = ROOT / "params.yaml", ROOT / "configs"
@@ -72,6 +74,16 @@ def test_schemas_hold_no_defaults_and_describe_every_key():
 def test_every_stage_has_its_own_seed_but_report_which_draws_pictures_only():
     for pipeline in read_yaml(PARAMS).values():
         assert [name for name, stage in pipeline.items() if "seed" not in stage] == ["report"]
+
+
+def test_the_guide_to_an_own_environment_names_every_parameter():
+    page = (ROOT / "docs/own-environment.md").read_text(encoding="utf-8")
+    block = re.search(
+        r"^```yaml\n(# experiments/cartpole/params.yaml\n.*?)^```$", page, re.S | re.M
+    )
+    assert block
+    (pipeline,) = YAML(typ="safe").load(block[1]).values()
+    validate(Pipeline, pipeline, "cartpole")
 
 
 def test_profiles_merge_and_come_back_to_the_same_bytes(workspace):
