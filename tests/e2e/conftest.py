@@ -15,13 +15,18 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Experiments after the other tests of this folder, before the many short unit tests.
+    """Those of the spare clone after the others of this folder, before the many short unit tests.
 
-    By then another worker has reproduced the smoke DAG that they go on from. Workers take groups in
-    this order with ``--no-loadscope-reorder``.
+    By then another worker has reproduced the smoke DAG, and nobody waits for it. Workers take
+    groups in this order with ``--no-loadscope-reorder``.
     """
-    unit, experiments = ROOT / "tests/unit", Path(__file__).parent / "test_experiments.py"
-    items.sort(key=lambda item: 2 if unit in item.path.parents else item.path == experiments)
+
+    def place(item: pytest.Item) -> int:
+        group = item.get_closest_marker("xdist_group")
+        spare = group is not None and group.args == ("spare",)
+        return 2 if ROOT / "tests/unit" in item.path.parents else int(spare)
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +37,7 @@ def pipeline(tmp_path_factory) -> Clone:
 
 @pytest.fixture(scope="session")
 def spare(tmp_path_factory) -> Clone:
-    """A copy of :func:`pipeline`'s clone, for tests that another worker runs meanwhile."""
+    """A copy of :func:`pipeline`'s clone, to be copied by tests that another worker runs."""
     return reproduced(tmp_path_factory, "spare")
 
 

@@ -1,11 +1,13 @@
 """Experiments at smoke scale, on the smoke pipeline's data and models: a cell of every kind."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
+from clone import Clone
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("experiments")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("spare")]
 ROOT = Path(__file__).resolve().parents[2]
 NODES = {
     "best": ["evaluate@carracing-best"],
@@ -35,10 +37,12 @@ def test_every_experiment_of_this_kind_is_listed():
 
 
 @pytest.fixture(scope="module")
-def folder(spare) -> Path:
+def folder(spare, tmp_path_factory) -> Path:
     """The experiments' folder in a clone where a cell of each was run, by one process of DVC."""
+    clone = Clone(tmp_path_factory.mktemp("experiments") / "world-models", spare.imports)
+    shutil.copytree(spare.folder, clone.folder, symlinks=True)
     for name, changes in SHORTER.items():
-        files = [spare.folder / f"experiments/{name}/{file}" for file in ("cells.yaml", "dvc.yaml")]
+        files = [clone.folder / f"experiments/{name}/{file}" for file in ("cells.yaml", "dvc.yaml")]
         texts = [file.read_text() for file in files]
         for old, new in changes.items():
             assert any(old in text for text in texts), old
@@ -50,8 +54,8 @@ def folder(spare) -> Path:
     tables = [f"experiments/{name}/dvc.yaml:scores" for name in NODES]
     settings = {"WORLD_MODELS_TRACKING": "off", "WORLD_MODELS_WORKERS": "1"}
     commands = (f"repro --quiet {' '.join(nodes)}", f"repro --single-item {' '.join(tables)}")
-    spare.dvc(*commands, **settings)
-    return spare.folder / "experiments"
+    clone.dvc(*commands, **settings)
+    return clone.folder / "experiments"
 
 
 @pytest.mark.parametrize("name", sorted(NODES))

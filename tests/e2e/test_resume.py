@@ -7,9 +7,11 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
+import psutil
 import pytest
 
 from world_models.schema import read_yaml
@@ -109,7 +111,11 @@ def test_stage_that_is_killed_while_its_run_is_recorded_loses_nothing(pipeline, 
             assert killed.poll() is None, killed.stderr.read()
             assert time.monotonic() < deadline, "the stage did not come to its end"
             time.sleep(0.02)
+        family = psutil.Process(killed.pid).children(recursive=True)  # the recorder would wait
         os.killpg(killed.pid, signal.SIGKILL)
+        for process in family:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
         killed.communicate()
         assert killed.returncode == -signal.SIGKILL
     assert scratch(pipeline, "vae")

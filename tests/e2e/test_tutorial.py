@@ -7,12 +7,12 @@ import pytest
 import servers
 import tour
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("spare")]
 
 
-def test_the_tutorial_does_what_it_says(pipeline, tmp_path):
+def test_the_tutorial_does_what_it_says(spare, tmp_path):
     folder = tmp_path / "world-models"
-    shutil.copytree(pipeline.folder, folder, symlinks=True)  # its stages have run
+    shutil.copytree(spare.folder, folder, symlinks=True)  # its stages have run
     found = list(tour.steps(tour.TUTORIAL.read_text(encoding="utf-8")))
     assert len(found) > 8
     assert sum(len(step.expected) for step in found) > 8
