@@ -8,6 +8,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+import psutil
 import pytest
 from data_sets import make_episode, write_rollouts
 from dvc.repo import Repo
@@ -185,5 +186,7 @@ def test_diff_fetches_a_revision(project, capsys):
     assert found["a"]["name"] == "data/rollouts@v1"
     assert found["episodes"] == {"same": 3, "added": [8], "removed": [], "changed": []}
     assert found["files"]["shared"] == 2
+    opened = [file.path for file in psutil.Process().open_files()]
+    assert not [path for path in opened if "dvc" in path]  # DVC's databases are closed again
     assert run("diff", "data/rollouts@v0", "data/rollouts") == 2
     assert "data/rollouts@v0 cannot be read" in capsys.readouterr().err

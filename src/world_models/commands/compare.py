@@ -4,6 +4,7 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from rich.console import Console
@@ -37,15 +38,10 @@ def run(arguments: Namespace) -> int:
         print(f"world-models compare: without MLflow: {runs.fault}", file=sys.stderr)
     done = False
     for environment in chosen:
-        found = [_side(root, name, environment, runs) for name in names]
-        known = [side for side in found if side is not None and _has_any(side)]
-        if len(known) > 1:
-            _print(environment, known)
-            path = out.with_stem(f"{out.stem}-{environment}") if len(chosen) > 1 else out
-            atomic.write(path, comparison.page(environment, known).encode())
-            logged = runs.log_comparison(path, [side.read for side in known])
-            print(f"{path}{f', and in MLflow with {logged} runs' if logged else ''}\n")
-            done = True
+        path = out.with_stem(f"{out.stem}-{environment}") if len(chosen) > 1 else out
+        with ExitStack() as opened:
+            found = [_side(opened, root, name, environment, runs) for name in names]
+            done |= _compare(environment, found, runs, path)
     if not done:
         raise InputError(
             f"Of {', '.join(names)} there are no two with metrics of the same environment "
@@ -54,12 +50,24 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
-def _side(root: Path, name: str, environment: str, runs: Runs) -> Side | None:
+def _compare(environment: str, found: Sequence[Side | None], runs: Runs, path: Path) -> bool:
+    """Print and write what is known of an environment's; whether there was enough to compare."""
+    known = [side for side in found if side is not None and _has_any(side)]
+    if len(known) < 2:
+        return False
+    _print(environment, known)
+    atomic.write(path, comparison.page(environment, known).encode())
+    logged = runs.log_comparison(path, [side.read for side in known])
+    print(f"{path}{f', and in MLflow with {logged} runs' if logged else ''}\n")
+    return True
+
+
+def _side(opened: ExitStack, root: Path, name: str, environment: str, runs: Runs) -> Side | None:
     if name == WORKSPACE:
         return sides.workspace(root, environment)
     if RUN_ID.fullmatch(name) and runs.has(name):
         return runs.side(name, environment)
-    return sides.revision(root, name, environment)
+    return opened.enter_context(sides.open_revision(root, name, environment))
 
 
 def _has_any(side: Side) -> bool:

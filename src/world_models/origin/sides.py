@@ -1,6 +1,7 @@
 """What there is of one pipeline to be compared: in the working folder, or in a revision."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -63,8 +64,9 @@ def workspace(root: Path, environment: str) -> Side:
     return Side(WORKSPACE, about, *_ran(lock, environment), later, read)
 
 
-def revision(root: Path, name: str, environment: str) -> Side:
-    """A pipeline as it is in a revision of git, or in an experiment of DVC.
+@contextmanager
+def open_revision(root: Path, name: str, environment: str) -> Iterator[Side]:
+    """A pipeline as it is in a revision of git, or in an experiment of DVC, for the block.
 
     Raises:
         InputError: there is no such revision or experiment.
@@ -74,23 +76,20 @@ def revision(root: Path, name: str, environment: str) -> Side:
     from dvc.api import DVCFileSystem  # takes a second to load
     from dvc_data.index import DataIndexDirError
 
-    files = DVCFileSystem(str(root), rev=commit)
-
-    @cache
-    def read(path: str) -> bytes | None:
-        try:
-            content: bytes = files.read_bytes(_place(path, environment))
-        except (
-            OSError,
-            DataIndexDirError,
-        ):  # not in the revision, or neither in DVC's cache nor in a remote
-            return None
-        return content
-
     subject = git.ask("log", "-1", "--format=%s", commit)
     about = f"commit {commit[:12]}: {subject}"
     later = changes.since_scored(lock, environment, partial(git.show, commit))
-    return Side(name, about, *_ran(lock, environment), later, read)
+    with closing(DVCFileSystem(str(root), rev=commit)) as files:
+
+        @cache
+        def read(path: str) -> bytes | None:
+            try:
+                content: bytes = files.read_bytes(_place(path, environment))
+            except (OSError, DataIndexDirError):  # not in the revision, or nowhere to be had
+                return None
+            return content
+
+        yield Side(name, about, *_ran(lock, environment), later, read)
 
 
 def _commit(name: str) -> str:

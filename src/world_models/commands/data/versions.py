@@ -1,7 +1,7 @@
 """One version of a folder: as it lies here, or as DVC has it at a revision of git."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -62,8 +62,7 @@ def open_version(name: str) -> Iterator[Version]:
             )
         yield Version(name, Path(name), card, _Here(Path(name)))
         return
-    with temporary.folder() as draft:
-        place = _Revision(folder, revision, draft)
+    with temporary.folder() as draft, closing(_Revision(folder, revision, draft)) as place:
         place.bring(CARD)
         yield Version(name, draft, cards.read(draft), place)
 
@@ -93,6 +92,9 @@ class _Revision:
             raise InputError(f"{folder} lies outside of the project {root}.") from None
         with self._faults():
             self._files: Any = DVCFileSystem(url=str(root), rev=revision)
+
+    def close(self) -> None:
+        self._files.close()
 
     def bring(self, name: str) -> None:
         if not (self._into / name).exists():
