@@ -20,8 +20,8 @@ Made by `python tools/parameters_doc.py` from the schemas in the code and the pr
 Every value lives once in `params.yaml`, as `<environment>.<stage>.<key>`; schemas hold no defaults.
 Change one in the file, or for one experiment: `dvc exp run -S ENV.vae.learning_rate=3e-4`.
 Merge a profile: `world-models profile NAME`. Where environments
-differ, values stand in the order of `params.yaml`, with a slash between them. The stage
-collect stands in parameters of experiments only, beside the others.
+differ, values stand in the order of `params.yaml`, with a slash between them. The stages
+collect, joint and assess stand in parameters of experiments only, beside the others.
 """
 
 

@@ -19,6 +19,7 @@ from world_models.envs.parameters import RolloutsParameters
 from world_models.errors import ParameterError, UserError
 from world_models.evaluation.parameters import AssessParameters, EvaluateParameters
 from world_models.evolution.parameters import EvolveParameters
+from world_models.joint.parameters import JointParameters
 from world_models.memory.parameters import MDNRNNParameters
 from world_models.memory.sizes import Sizes
 from world_models.reports.parameters import ReportParameters
@@ -54,6 +55,7 @@ class Extended(Pipeline):
     """A pipeline of an experiment with all further stages that there are."""
 
     collect: CollectParameters
+    joint: JointParameters
     assess: AssessParameters
 
 

@@ -13,6 +13,7 @@ NODES = {
     "best": ["evaluate@carracing-best"],
     "controllers": ["evaluate@untrained-vm"],
     "dream-driving": ["evaluate@s1-reality"],
+    "joint": ["evaluate@takecover-joint-s1"],
     "robustness": ["evaluate@carracing-friction-20"],
     "rounds": ["evaluate@takecover-rounds-s1-r2", "assess@takecover-rounds-s1-r2"],
     "seeds": ["rollouts@takecover-2", "evaluate@takecover-1"],

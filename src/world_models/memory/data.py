@@ -141,17 +141,24 @@ class Windows:
         z is drawn anew from (mu, σ) each time, by numbers that are the same on any number of
         devices.
         """
+        noise = stream(self._seed, "z", step)
+        return self._cut(self.positions(step), noise, rank, world_size)
+
+    def positions(self, step: int) -> Index:
+        """Which steps :meth:`batch` takes and which one follows, (T + 1, B); N: behind the data."""
         offsets = stream(self._seed, "sequences", step)
         last = max(self._count - self._length, 0)
-        begin = offsets.integers(last + 1, size=self._batch_size)
-        return self._cut(self._from(begin), stream(self._seed, "z", step), rank, world_size)
+        return self._from(offsets.integers(last + 1, size=self._batch_size))
 
     def spread(self) -> Batch:
         """A fixed batch of up to ``batch_size`` sequences, evenly spread, for validation."""
+        return self._cut(self.spread_positions(), stream(self._seed, "validation z"), 0, 1)
+
+    def spread_positions(self) -> Index:
+        """Which steps :meth:`spread` takes, as :meth:`positions`."""
         whole = max(self._count // self._length, 1)
         number = min(whole, self._batch_size)
-        begin = np.arange(number) * whole // number * self._length
-        return self._cut(self._from(begin), stream(self._seed, "validation z"), 0, 1)
+        return self._from(np.arange(number) * whole // number * self._length)
 
     def _from(self, begin: Index) -> Index:
         """Positions (T + 1, B) of sequences and of the step after them; N behind the data."""

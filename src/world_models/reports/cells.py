@@ -20,7 +20,7 @@ from world_models.storage import atomic
 
 Cells = dict[str, dict[str, Any]]
 """By cell: the metrics of its stages, by stage."""
-STAGES = ("collect", "rollouts", "assess", "evaluate")
+STAGES = ("collect", "rollouts", "joint", "assess", "evaluate")
 PUBLISHED = "published.yaml"
 """In the experiment's folder: what the paper says of some cells, and ``share_of``, the cell whose
 score a cell's is a share of. ``log`` has scores by cost, by environment: a label, and points."""
@@ -44,6 +44,9 @@ FIGURES = {
     "C's steps so far": ("steps_so_far", ",.0f"),
     "core-hours": ("core_hours", ".1f"),
     "core-hours so far": ("core_hours_so_far", ".1f"),
+    "V, held out: squared error": ("joint", "reconstruction", ".1f"),
+    "V, held out: KL": ("joint", "kl", ".1f"),
+    "M beside it: NLL": ("joint", "nll", ".3f"),
     "V: squared error": ("assess", "reconstruction", ".1f"),
     "M: NLL": ("assess", "nll", ".3f"),
     "M: recall of ends": ("assess", "end_recall", ".2f"),

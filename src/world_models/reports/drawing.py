@@ -9,6 +9,7 @@ DRAW = {
     "rollouts": rollouts.draw,
     "collect": rollouts.draw,
     "vae": vae.draw,
+    "joint": vae.draw,
     "mdnrnn": mdnrnn.draw,
     "evolve": evolve.draw,
     "evaluate": evaluate.draw,

@@ -33,6 +33,10 @@ STAGES = {
         "V: {p[steps]:,} steps on {p[batch_size]} frames",
         "held out: squared error of an image {m[reconstruction]:.1f}, KL {m[kl]:.1f}",
     ),
+    "joint": (
+        "V, with M's losses × {p[memory_weight]}: {p[steps]:,} steps on {p[batch_size]} sequences",
+        "held out: squared error of an image {m[reconstruction]:.1f}, KL {m[kl]:.1f}",
+    ),
     "encode": ("V sees all episodes so far", "{m[episodes]:,} episodes, {m[frames]:,} frames"),
     "mdnrnn": (
         "M: {p[steps]:,} steps on {p[batch_size]} sequences of {p[sequence_length]} frames",

@@ -38,7 +38,7 @@ BROWSER = "world_models.browser.page"
 README = "world_models.reports.readme.write"
 """Loaded by name too: what people read in an artifact's folder is drawn from the rest of it."""
 EXIT_USER, EXIT_INTERRUPTED = 2, 130
-WEIGHTS = {"vae": "vae", "mdnrnn": "mdnrnn", "evolve": "controller"}
+WEIGHTS = {"vae": "vae", "joint": "vae", "mdnrnn": "mdnrnn", "evolve": "controller"}
 """Stages whose artifact MLflow keeps as well, and its kind; data sets are named by their digest."""
 SCORES = "evaluate"
 """The stage that scores an agent, which MLflow then keeps."""

@@ -63,7 +63,8 @@ def run(
         upstream=[given.card for given in inputs.values()],
     ) as draft:
         tensors.save(draft / WEIGHTS, state_arrays(network))
-    _reports(history, Vision(network), held_out.frames.numpy(), parameters.seed, outputs.reports)
+    vision, shown = Vision(network), held_out.frames.numpy()
+    write_reports(history, vision, shown, parameters.seed, outputs.reports)
     outputs.write_metrics(metrics)
 
 
@@ -73,9 +74,10 @@ def _held_out(parameters: VAEParameters, reader: EpisodeReader, episodes: list[i
     return as_batch(frames, generator.standard_normal((len(frames), parameters.z_size), np.float32))
 
 
-def _reports(
+def write_reports(
     history: "list[Row]", vision: Vision, held_out: Frames, seed: int, reports: Path
 ) -> None:
+    """Write curves, and frames with their reconstructions beside frames drawn from N(0, 1)."""
     table = pd.DataFrame(history)
     shown = held_out[np.linspace(0, len(held_out) - 1, min(SHOWN, len(held_out))).astype(int)]
     mu, _ = vision.encode(np.ascontiguousarray(shown))

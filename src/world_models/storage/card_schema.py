@@ -14,7 +14,7 @@ ORIGINAL = "original"
 IMPORT = "import"
 """What made a data set that others collected: a command, no stage."""
 ORDER = (
-    *(IMPORT, "rollouts", "collect", "vae", "encode", "mdnrnn", "evolve"),
+    *(IMPORT, "rollouts", "collect", "joint", "vae", "encode", "mdnrnn", "evolve"),
     *("evaluate", "assess", "report"),
 )
 """The stages of a round. Another stage's artifact counts as one from before them."""

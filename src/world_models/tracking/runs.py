@@ -153,7 +153,10 @@ class Runs:
         return {k.removeprefix(UPSTREAM): self.get(v) for k, v in tags if k.startswith(UPSTREAM)}
 
 
-LAST = ("evaluate", "assess", "evolve", "mdnrnn", "encode", "vae", "collect", "rollouts", "report")
+LAST = (
+    *("evaluate", "assess", "evolve", "mdnrnn", "encode", "joint", "vae", "collect", "rollouts"),
+    "report",
+)
 """Stages, the most interesting to trace first."""
 
 
