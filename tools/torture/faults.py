@@ -194,6 +194,8 @@ def run(
         if came.why:
             row.why.append(f"{stage}: {came.why}")
             tell(f"{name}: {stage}: {came.why}")
+        if number % 10 == 9:
+            tell(f"faults: {number + 1} of {count}")
     return rows
 
 

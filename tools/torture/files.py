@@ -86,6 +86,8 @@ def run(
         if fault:
             row.why.append(f"{what}: {fault}")
             tell(f"{kind}: {what}: {fault}")
+        if number % 100 == 99:
+            tell(f"files: {number + 1} of {count}")
     return rows
 
 

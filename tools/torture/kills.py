@@ -106,7 +106,9 @@ def run(
             came = Outcome(why=str(failure))
             hit[target] += 1
             lane.restore(stage)
-        hits += sum(hit.values())
+        before, hits = hits, hits + sum(hit.values())
+        if hits // 10 > before // 10:
+            tell(f"kills: {hits} of {count}")
         for target, number in hit.items():
             rows[target].add(came, number)
         if came.why:

@@ -21,6 +21,8 @@ from world_models.schema import read_yaml
 HOOK = Path(__file__).parent / "hook"
 PATIENCE = 300.0
 """Seconds in which a stage at toy scale has ended, whatever was done to it."""
+COUNT = "count"
+"""Name of the file that a process counts its file operations in."""
 KEPT = ("history.safetensors", "looked.safetensors")
 """What stage evolve keeps after success, for a longer run."""
 
@@ -75,7 +77,7 @@ class Lane:
 
     def measure(self, stage: str) -> None:
         """Run the stage in peace, to know how long it takes and what it does to files."""
-        count, start = self.temporary / "count", time.monotonic()
+        count, start = self.temporary / COUNT, time.monotonic()
         self.finish(stage, TORTURE_COUNT=str(count))
         self.seconds[stage] = time.monotonic() - start
         self.changes[stage] = int(count.read_text())
@@ -197,6 +199,8 @@ class Lane:
         """What came of all that was done to a stage, which has run to its end since."""
         same, left = self.equal(stage), self.remains()
         why = "" if same else "other bytes"
+        for path in self._temporaries():  # told once, not after each later harm as well
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
         return Outcome(same, bool(left), f"{left[:3]} remain" if left else why)
 
     def remains(self) -> list[str]:
@@ -208,8 +212,13 @@ class Lane:
         state = self.folder / ".scratch"
         found += [str(path) for path in _files(state) if not _belongs(path.relative_to(state))]
         found += [str(path) for path in self.folder.rglob("*.partial") if ".dvc" not in path.parts]
-        found += [str(path) for path in self.temporary.glob("*/*-*")]
-        return found
+        return found + [str(path) for path in self._temporaries()]
+
+    def _temporaries(self) -> list[Path]:
+        """What lies in the temporary folder, beside this tool's own; our empty folder may stay."""
+        ours = self.temporary / f"world-models-{os.geteuid()}"
+        beside = [p for p in self.temporary.iterdir() if p not in (ours, self.temporary / COUNT)]
+        return beside + (list(ours.iterdir()) if ours.is_dir() else [])
 
     def processes(self) -> Iterator[psutil.Process]:
         """All that live in this clone."""

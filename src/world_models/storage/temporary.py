@@ -8,7 +8,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -32,6 +32,22 @@ def folder() -> Iterator[Path]:
         yield empty
     finally:
         made.remove()
+
+
+@contextmanager
+def for_libraries() -> Iterator[None]:
+    """Let what libraries make with ``tempfile`` in this block lie in such a folder, to be swept.
+
+    Where no folder can be made it lies where it always does.
+    """
+    before = tempfile.tempdir
+    with ExitStack() as stack:
+        with suppress(OSError):
+            tempfile.tempdir = str(stack.enter_context(folder()))
+        try:
+            yield
+        finally:
+            tempfile.tempdir = before
 
 
 def make(kind: str, before: Callable[[Path], None] | None = None) -> Owned:

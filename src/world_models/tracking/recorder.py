@@ -9,6 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
+from world_models.storage import temporary
 from world_models.storage.scratch import FOLDER, find_root
 from world_models.tracking import commit
 from world_models.tracking.journal import Journal, Message, Reader
@@ -40,9 +41,10 @@ def main() -> None:
     from world_models.tracking.recording import record, record_left_behind
 
     folder = own.path.parent if own else find_root().absolute() / FOLDER / "tracking"
-    record_left_behind(folder, own, say)
-    if own is not None and opening is not None:
-        record(own, opening, say, wait=True)
+    with temporary.for_libraries():  # MLflow writes a picture to a file before it sends it
+        record_left_behind(folder, own, say)
+        if own is not None and opening is not None:
+            record(own, opening, say, wait=True)
 
 
 def _describe_code(journal: Journal, opening: Message) -> None:

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,15 @@ with temporary.folder() as folder:
 """
 ELSEWHERE = ("unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc")
 """Another namespace of process numbers, as another container has; its host has the same name."""
+
+
+LIBRARY = """
+import sys, tempfile
+from world_models.storage import temporary
+with temporary.for_libraries():
+    print(tempfile.mkdtemp(), flush=True)
+    sys.stdin.read()
+"""
 
 
 @pytest.fixture
@@ -77,6 +87,28 @@ def test_what_a_live_process_owns_stays_and_what_a_killed_one_left_goes(home, tm
     assert not kept(home, out)
     assert not list(home.iterdir())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "tmp"]
+
+
+def test_what_a_library_of_a_killed_process_left_goes_too(home, tmp_path):
+    pipe = subprocess.PIPE
+    code = [sys.executable, "-c", LIBRARY]
+    with subprocess.Popen(code, stdin=pipe, stdout=pipe, text=True) as process:
+        made = Path(process.stdout.readline().strip())
+        process.kill()
+    assert made.is_dir()
+    start(tmp_path / "out")
+    assert not made.exists()
+    assert not list(home.iterdir())
+
+
+def test_libraries_find_their_folder_again_after_the_block(home):
+    before = tempfile.gettempdir()
+    with temporary.for_libraries():
+        assert Path(tempfile.gettempdir()).parent.parent == home
+        with temporary.folder() as inner:
+            assert inner.is_dir()
+    assert tempfile.gettempdir() == before
+    assert not list(home.iterdir())
 
 
 def test_a_forked_process_leaves_the_folder_to_its_maker(home):
