@@ -215,9 +215,13 @@ class Lane:
         return found + [str(path) for path in self._temporaries()]
 
     def _temporaries(self) -> list[Path]:
-        """What lies in the temporary folder, beside this tool's own; our empty folder may stay."""
+        """What lies in the temporary folder, beside this tool's own.
+
+        Our empty folder may stay, and torch's folder of compiled code, one for each user.
+        """
         ours = self.temporary / f"world-models-{os.geteuid()}"
-        beside = [p for p in self.temporary.iterdir() if p not in (ours, self.temporary / COUNT)]
+        kept = (ours, self.temporary / COUNT, *self.temporary.glob("torchinductor_*"))
+        beside = [path for path in self.temporary.iterdir() if path not in kept]
         return beside + (list(ours.iterdir()) if ours.is_dir() else [])
 
     def processes(self) -> Iterator[psutil.Process]:
