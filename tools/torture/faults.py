@@ -64,6 +64,7 @@ def silent_server(lane: Lane, stage: str, _: random.Random) -> None:
         address = f"http://127.0.0.1:{server.getsockname()[1]}"
         _expect(lane, lane.wait(lane.start(stage, MLFLOW_TRACKING_URI=address)), 0)
     _stop_recorders(lane)
+    lane.finish(stage)  # the next start records and sweeps what they left
 
 
 def no_server(lane: Lane, stage: str, _: random.Random) -> None:
@@ -71,6 +72,7 @@ def no_server(lane: Lane, stage: str, _: random.Random) -> None:
     address = "http://127.0.0.1:9"
     _expect(lane, lane.wait(lane.start(stage, MLFLOW_TRACKING_URI=address)), 0)
     _stop_recorders(lane)
+    lane.finish(stage)  # the next start records and sweeps what they left
 
 
 def stopped(who: str) -> Callable[[Lane, str, random.Random], None]:
