@@ -1,6 +1,5 @@
 """What V and M learn from together: sequences of frames, with what M's losses need beside them."""
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -49,11 +48,11 @@ class Sequences:
         seed: int,
     ) -> None:
         self._reader, self._seed, self._z_size = reader, seed, latents.z_size
-        steps = Steps.of(latents, episodes)
-        self._windows = Windows(steps, length=length, batch_size=batch_size, seed=seed)
+        whole = Steps.of(latents, episodes)
+        self._windows = Windows(whole, length=length, batch_size=batch_size, seed=seed)
         lengths = latents.lengths[episodes]
         self._episode = np.repeat(episodes, lengths)
-        self._at = np.concatenate([np.arange(length) for length in lengths])
+        self._at = np.concatenate([np.arange(steps) for steps in lengths])
 
     def batch(self, step: int, rank: int = 0, world_size: int = 1) -> Batch:
         """The batch of gradient step ``step``, or one device's share of it."""
@@ -86,11 +85,9 @@ class Sequences:
 
     def _frames(self, positions: NDArray[np.int64]) -> NDArray[np.uint8]:
         """The frames of a sequence, which may run from one episode into the next."""
-        return np.concatenate(list(self._pieces(positions)))
-
-    def _pieces(self, positions: NDArray[np.int64]) -> Iterator[NDArray[np.uint8]]:
         episodes, at = self._episode[positions], self._at[positions]
-        cuts = np.flatnonzero(np.diff(episodes) | (np.diff(at) != 1)) + 1
-        for piece in np.split(np.arange(len(positions)), cuts):
-            first, last = piece[0], piece[-1]
-            yield self._reader.frames(int(episodes[first]), int(at[first]), int(at[last]) + 1)
+        cuts = np.flatnonzero(np.diff(at) != 1) + 1  # an episode begins with step 0
+        pieces = zip(np.split(episodes, cuts), np.split(at, cuts), strict=True)
+        return np.concatenate(
+            [self._reader.frames(int(e[0]), int(t[0]), int(t[-1]) + 1) for e, t in pieces]
+        )

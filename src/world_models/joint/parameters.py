@@ -1,14 +1,14 @@
 """Parameters of the stage joint: ``<environment>.joint`` in an experiment's parameters."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
-from world_models.schema import Parameters
+from world_models.vision.parameters import TrainingParameters
 
 
-class JointParameters(Parameters):
-    """How V trains on with M beside it; the paper names the idea in its discussion."""
+class JointParameters(TrainingParameters):
+    """How V trains on with M beside it; the paper names the idea in its discussion (section 7)."""
 
     seed: Annotated[int, Field(ge=0, description="Seed of batches and z's noise.")]
     memory_weight: Annotated[
@@ -16,30 +16,15 @@ class JointParameters(Parameters):
         Field(
             ge=0,
             description="Weight of M's losses of a step (the NLL summed over z, the restart's or "
-            "end's, the reward's) beside V's of a frame; 0: V learns from its own alone.",
+            "end's, the reward's) beside V's of a frame; 0: V learns from its own alone, and M "
+            "does not learn.",
         ),
     ]
-    kl_tolerance: Annotated[float, Field(ge=0, description="As vae's.")]
-    sharpness: Annotated[float, Field(ge=0, le=1000, description="As vae's.")]
-    restart_weight: Annotated[float, Field(gt=0, description="As mdnrnn's.")]
-    steps: Annotated[int, Field(ge=0, description="Gradient steps; 0: weights as given.")]
+    restart_weight: Annotated[
+        float,
+        Field(gt=0, description="Weight of the cross-entropy where the episode ended (10)."),
+    ]
     batch_size: Annotated[int, Field(ge=1, description="Sequences in a batch, over all devices.")]
     sequence_length: Annotated[
-        int, Field(ge=1, description="Steps in a sequence; it has a frame more.")
+        int, Field(ge=1, description="Steps in a sequence, which so has one frame more.")
     ]
-    learning_rate: Annotated[float, Field(gt=0, le=1, description="Adam's highest rate.")]
-    schedule: Annotated[
-        Literal["constant", "cosine"],
-        Field(description="How the rate goes on after the warm-up: as it is, or down to 0."),
-    ]
-    warmup_steps: Annotated[
-        int, Field(ge=0, description="Gradient steps in which the rate rises from 0.")
-    ]
-    gradient_clip: Annotated[
-        float | None,
-        Field(gt=0, description="Gradients are clipped to ± this, element by element; null: not."),
-    ]
-    validation_fraction: Annotated[
-        float, Field(gt=0, lt=1, description="Share of the episodes that is held out.")
-    ]
-    validate_every: Annotated[int, Field(ge=1, description="Gradient steps between validations.")]

@@ -3,22 +3,18 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from world_models.devices import DeviceSettings
-from world_models.formulations import Choice, choose
+from world_models.formulations import Choice
 from world_models.joint.data import Batch, Sequences
 from world_models.joint.parameters import JointParameters
 from world_models.memory.loss import losses as memory_losses
 from world_models.memory.network import MDNRNN
-from world_models.training.fit import Log, fit
 from world_models.training.module import Plan, Row, Training
 from world_models.vision import formulation
-from world_models.vision.data import share
 from world_models.vision.loss import vae_loss
 from world_models.vision.network import VAE, as_images
 from world_models.vision.training import learning_rate
@@ -64,7 +60,7 @@ class JointTraining(Training[Batch]):
         p = parameters
         plan = Plan(p.steps, p.validate_every, p.gradient_clip, partial(learning_rate, p))
         super().__init__(pair, plan, [held_out.spread()])
-        self._pair, self._settings, self._choice, self._sequences = pair, p, choice, training
+        self._settings, self._choice, self._sequences = p, choice, training
 
     @contextmanager
     def open_losses(self) -> Iterator[Callable[[Batch], Losses]]:
@@ -72,7 +68,8 @@ class JointTraining(Training[Batch]):
 
         The accelerated formulations of M give no gradient with respect to z.
         """
-        p, vae, mdnrnn = self._settings, self._pair.vae, self._pair.mdnrnn
+        assert isinstance(self.network, Pair)
+        p, vae, mdnrnn = self._settings, self.network.vae, self.network.mdnrnn
         with formulation.open_training(vae, self._choice) as model:
 
             def losses(batch: Batch) -> Losses:
@@ -100,40 +97,3 @@ class JointTraining(Training[Batch]):
         """What V draws, and what M expects."""
         error, nll = row["validation_reconstruction"], row["validation_nll"]
         return f"held out: squared error {error:.1f}, NLL {nll:.3f}"
-
-
-def train(
-    pair: Pair,
-    parameters: JointParameters,
-    training: Sequences,
-    held_out: Sequences,
-    folder: Path,
-    devices: DeviceSettings,
-    log: Log | None = None,
-) -> list[Row]:
-    """Train V and M together, from where an interrupted run was.
-
-    Args:
-        pair: V, its weights in channels-last order, and M; on the CPU at the end.
-        parameters: of the stage.
-        training: the sequences to learn from.
-        held_out: the sequences to validate on.
-        folder: the scratch's; see :func:`world_models.training.fit.fit`.
-        devices: where to train; the batch of a step is the same on any number of them.
-        log: gets each row of the history.
-
-    Returns:
-        The history: a row for each validation.
-    """
-    share(parameters.batch_size, 0, devices.devices * devices.num_nodes)
-    choice = training_choice(pair.vae, devices)
-    return fit(JointTraining(pair, parameters, choice, training, held_out), folder, devices, log)
-
-
-def training_choice(vae: VAE, devices: DeviceSettings) -> Choice:
-    """Device and formulation of V.
-
-    Raises:
-        UserError: the device that is asked for is not there, or the formulation does not fit.
-    """
-    return choose("V", vae.shapes, devices.device)

@@ -13,22 +13,9 @@ def _three_or_four(channels: tuple[int, ...]) -> tuple[int, ...]:
     return channels
 
 
-class VAEParameters(Parameters):
-    """``<environment>.vae`` in ``params.yaml``; paper section 3.2, App. A.1."""
+class TrainingParameters(Parameters):
+    """What every training of V takes: what V pays for, and how it goes down."""
 
-    seed: Annotated[int, Field(ge=0, description="Seed of weights, batches and z's noise.")]
-    z_size: Annotated[
-        int, Field(ge=1, le=1024, description="Latent dimensions (32 CarRacing, 64 TakeCover).")
-    ]
-    channels: Annotated[
-        tuple[Annotated[int, Field(ge=1, le=4096)], ...],
-        Field(
-            strict=False,  # YAML knows lists, not tuples; the numbers themselves stay strict
-            description="Output channels of the encoder's 3 or 4 convolutions (32, 64, 128, 256); "
-            "the decoder mirrors the first three.",
-        ),
-        AfterValidator(_three_or_four),
-    ]
     kl_tolerance: Annotated[
         float,
         Field(ge=0, description="Nats a latent dimension that cost nothing (0.5)."),
@@ -37,10 +24,7 @@ class VAEParameters(Parameters):
         float,
         Field(ge=0, le=1000, description="Pixels cost e² + sharpness · e⁴ (0, the square alone)."),
     ]
-    steps: Annotated[int, Field(ge=0, description="Gradient steps; 0: weights as drawn.")]
-    batch_size: Annotated[
-        int, Field(ge=1, description="Frames in a batch, over all devices (100).")
-    ]
+    steps: Annotated[int, Field(ge=0, description="Gradient steps; 0: weights stay as they were.")]
     learning_rate: Annotated[float, Field(gt=0, le=1, description="Adam's highest rate (1e-4).")]
     schedule: Annotated[
         Literal["constant", "cosine"],
@@ -56,7 +40,28 @@ class VAEParameters(Parameters):
     validation_fraction: Annotated[
         float, Field(gt=0, lt=1, description="Share of the episodes that is held out.")
     ]
+    validate_every: Annotated[int, Field(ge=1, description="Gradient steps between validations.")]
+
+
+class VAEParameters(TrainingParameters):
+    """``<environment>.vae`` in ``params.yaml``; paper section 3.2, App. A.1."""
+
+    seed: Annotated[int, Field(ge=0, description="Seed of weights, batches and z's noise.")]
+    z_size: Annotated[
+        int, Field(ge=1, le=1024, description="Latent dimensions (32 CarRacing, 64 TakeCover).")
+    ]
+    channels: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=4096)], ...],
+        Field(
+            strict=False,  # YAML knows lists, not tuples; the numbers themselves stay strict
+            description="Output channels of the encoder's 3 or 4 convolutions (32, 64, 128, 256); "
+            "the decoder mirrors the first three.",
+        ),
+        AfterValidator(_three_or_four),
+    ]
+    batch_size: Annotated[
+        int, Field(ge=1, description="Frames in a batch, over all devices (100).")
+    ]
     validation_frames: Annotated[
         int, Field(ge=16, description="Frames of the held-out episodes that losses are taken on.")
     ]
-    validate_every: Annotated[int, Field(ge=1, description="Gradient steps between validations.")]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,30 +18,10 @@ from world_models.vision import formulation
 from world_models.vision.data import Batch, FrameStream, as_batch, share
 from world_models.vision.loss import VAELoss, vae_loss
 from world_models.vision.network import VAE, as_images
-from world_models.vision.parameters import VAEParameters
+from world_models.vision.parameters import TrainingParameters, VAEParameters
 
 
-class Rate(Protocol):
-    """The parameters that Adam's rate follows from."""
-
-    @property
-    def learning_rate(self) -> float:
-        """The highest."""
-
-    @property
-    def schedule(self) -> str:
-        """``constant`` or ``cosine``."""
-
-    @property
-    def warmup_steps(self) -> int:
-        """Gradient steps in which it rises from 0."""
-
-    @property
-    def steps(self) -> int:
-        """Gradient steps."""
-
-
-def learning_rate(parameters: Rate, step: int) -> float:
+def learning_rate(parameters: TrainingParameters, step: int) -> float:
     """Adam's rate at gradient step ``step``, from 0."""
     warmup, peak = parameters.warmup_steps, parameters.learning_rate
     if step < warmup:

@@ -10,12 +10,13 @@ from world_models.devices import DeviceSettings
 from world_models.formulations import Choice, choose
 from world_models.joint.data import Sequences
 from world_models.joint.parameters import JointParameters
-from world_models.joint.training import JointTraining, Pair, train
+from world_models.joint.training import JointTraining, Pair
 from world_models.memory.loss import losses as memory_losses
 from world_models.memory.network import MDNRNN
 from world_models.memory.sizes import Sizes
 from world_models.storage.episodes import EpisodeReader
 from world_models.storage.latents import Latents
+from world_models.training.fit import fit
 from world_models.vision.loss import vae_loss
 from world_models.vision.network import PAPER_CHANNELS, VAE, as_images
 
@@ -186,7 +187,8 @@ def run(reader, folder, **changes):
     both, found = pair(), sequences(reader, latents(reader))
     held_out = sequences(reader, latents(reader), episodes=(3,))
     devices = DeviceSettings(accelerator="cpu")
-    history = train(both, parameters(**changes), found, held_out, folder, devices)
+    module = JointTraining(both, parameters(**changes), TEXTBOOK, found, held_out)
+    history = fit(module, folder, devices)
     return both.state_dict(), history
 
 
