@@ -25,7 +25,7 @@ from world_models.envs.carracing.specification import SPECIFICATION
 from world_models.evolution.cma_es import CMAES
 from world_models.evolution.parameters import Variant
 from world_models.memory.model import Memory
-from world_models.seeding import episode_seeds
+from world_models.seeding import episode_seeds, stream
 from world_models.vision.model import Vision
 from world_models.worlds import arena
 from world_models.worlds.arena import Arena, ArenaPlan, Bout
@@ -103,7 +103,7 @@ def run(models: Models, unit: Run) -> list[dict[str, Any]]:
         sigma=s.sigma,
         population=s.population,
         variant=s.variant,
-        seed=unit.seed,
+        random=stream(unit.seed, "evolution"),
     )
     rows, steps, generation = [], 0, 0
     while steps < unit.steps:

@@ -21,6 +21,7 @@ from world_models.engine.api import Task
 from world_models.engine.processes import ProcessEngine
 from world_models.evolution.cma_es import CMAES
 from world_models.evolution.parameters import Variant
+from world_models.seeding import stream
 from world_models.worlds import arena
 from world_models.worlds.arena import Bout
 
@@ -83,7 +84,11 @@ def _nothing(_state: int, unit: Bout) -> int:
 def measure_cma(variant: Variant) -> float:
     """Seconds of a generation's ask and tell."""
     strategy = CMAES(
-        np.zeros(count(SPEC)), sigma=0.1, population=POPULATION, variant=variant, seed=1
+        np.zeros(count(SPEC)),
+        sigma=0.1,
+        population=POPULATION,
+        variant=variant,
+        random=stream(1, "evolution"),
     )
     rng, start, rounds = np.random.default_rng(0), time.perf_counter(), 30
     for _ in range(rounds):

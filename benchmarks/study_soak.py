@@ -60,7 +60,11 @@ def generations(total: int, every: int) -> Iterator[int]:
     with ProcessEngine(2, 300.0) as engine:
         fitness = Fitness(engine, plan, Rules(1, 4, 16, 40, None, 4))
         optimiser = CMAES(
-            np.zeros(count(spec)), sigma=0.1, population=8, variant="separable", seed=1
+            np.zeros(count(spec)),
+            sigma=0.1,
+            population=8,
+            variant="separable",
+            random=stream(1, "evolution"),
         )
         for number in range(total):
             candidates = optimiser.ask()

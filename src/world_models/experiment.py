@@ -124,10 +124,15 @@ def _environment(name: str, values: object) -> Pipeline:
 
 
 def _check_disturbance(name: str, pipeline: Pipeline) -> None:
-    try:
-        catalogue.specification(name).check_disturbance(pipeline.evaluate.changed)
-    except ParameterError as error:
-        raise ParameterError(f"{name}.evaluate: {error}") from None
+    about = catalogue.specification(name)
+    for stage, changed in (
+        ("evolve", pipeline.evolve.changed),
+        ("evaluate", pipeline.evaluate.changed),
+    ):
+        try:
+            about.check_disturbance(changed)
+        except ParameterError as error:
+            raise ParameterError(f"{name}.{stage}: {error}") from None
 
 
 def _check_controller(name: str, pipeline: Pipeline) -> None:

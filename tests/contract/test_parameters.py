@@ -123,7 +123,7 @@ def test_profile_that_would_be_invalid_changes_nothing(workspace):
 
 IN_DREAM = (
     "carracing: {evolve: {world: dream, tau: 1, ends: drawn, dropout: 0, "
-    "lookahead_rounds: 0, latent: , renderer: }}"
+    "lookahead_rounds: 0, latent: , renderer: , disturbance: , strength: }}"
 )
 
 
@@ -168,6 +168,10 @@ def test_an_unknown_environment_is_one_clear_line(workspace):
         (
             "takecover: {evaluate: {disturbance: friction, strength: 0.1}}",
             r"takecover\.evaluate: DoomTakeCover has no disturbance 'friction'",
+        ),
+        (
+            "carracing: {evolve: {disturbance: friction, strength: 0.5}}",
+            r"carracing\.evolve: strength = 0\.5: .* friction goes from 0 to 0\.4",
         ),
         (
             "carracing: {evaluate: {disturbance: friction, strength: 0.5}}",

@@ -746,9 +746,13 @@ def test_returns_that_are_none_never_enter_the_history(worth):
         return Scores(fitness, 1, validation, 1)
 
     history = History()
-    search = CMAES(np.zeros(5), sigma=0.1, population=4, seed=1, variant="full")
+
+    def make(_restart: int) -> CMAES:
+        random = np.random.default_rng(1)
+        return CMAES(np.zeros(5), sigma=0.1, population=4, random=random, variant="full")
+
     rules = {"generations": 3, "validate_every": 1, "validation_episodes": 3}
-    evolution = Evolution(search, history, **rules)
+    evolution = Evolution(make, history, **rules)
     with pytest.raises(UserError, match=r"of generation \d is not finite"):
         list(evolution.generations(evaluate))
     assert np.isfinite(np.concatenate([*history.fitness, np.zeros(1)])).all()

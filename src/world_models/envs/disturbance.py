@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from world_models.seeding import stream
 
-Kind = Literal["none", "colours", "noise", "friction", "bars", "blob"]
+Kind = Literal["none", "colours", "noise", "friction", "bars", "blob", "turned"]
 Frame = NDArray[np.uint8]
 Action = NDArray[np.float32]
 
@@ -29,6 +29,17 @@ class Disturbance(NamedTuple):
 
     kind: Kind
     strength: float
+
+    def check_named(self) -> None:
+        """Make sure that a strength is the strength of something.
+
+        Raises:
+            ValueError: it is not.
+        """
+        if self.kind == "none" and self.strength > 0:
+            raise ValueError(
+                f"strength {self.strength} of no disturbance: name one, or set strength to 0.0"
+            )
 
 
 NONE = Disturbance("none", 0.0)

@@ -38,7 +38,8 @@ class EvaluateParameters(Parameters):
             ge=0,
             le=1,
             description="of the disturbance: share of full brightness (colours, noise), of the "
-            "road's grip (friction) or of the published size (bars, blob); 0 with none",
+            "road's grip (friction), of the published size (bars, blob) or of half a turn "
+            "(turned); 0 with none",
         ),
     ]
     ends: Annotated[
@@ -61,10 +62,7 @@ class EvaluateParameters(Parameters):
 
     @model_validator(mode="after")
     def _strength(self) -> Self:
-        if self.disturbance == "none" and self.strength > 0:
-            raise ValueError(
-                f"strength {self.strength} of no disturbance: name one, or set strength to 0.0"
-            )
+        self.changed.check_named()
         return self
 
 

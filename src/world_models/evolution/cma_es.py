@@ -1,4 +1,4 @@
-"""CMA-ES by pycma, with all its randomness from our own seed.
+"""CMA-ES by pycma, with all its randomness from a stream of ours.
 
 Reference: N. Hansen, "The CMA Evolution Strategy: A Tutorial"; separable: Ros & Hansen 2008;
 VD: Akimoto, Auger & Hansen 2014; VkD: Akimoto & Hansen 2016.
@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from world_models.evolution.parameters import Variant
-from world_models.seeding import stream
 
 # pycma warns at import of what it finds missing (moarchiving): nothing that is used here.
 with warnings.catch_warnings():
@@ -26,7 +25,13 @@ class CMAES:
     """An :class:`~world_models.evolution.optimiser.Optimiser` (paper, App. A.4)."""
 
     def __init__(
-        self, start: FloatArray, *, sigma: float, population: int, variant: Variant, seed: int
+        self,
+        start: FloatArray,
+        *,
+        sigma: float,
+        population: int,
+        variant: Variant,
+        random: np.random.Generator,
     ) -> None:
         """Begin.
 
@@ -35,9 +40,9 @@ class CMAES:
             sigma: its first standard deviation in each coordinate, > 0.
             population: candidates in a generation, ≥ 2.
             variant: see :data:`Variant`.
-            seed: of the stream that all samples are drawn from.
+            random: what all samples are drawn from.
         """
-        self._random = stream(seed, "evolution")
+        self._random = random
         self._asked: list[FloatArray] | None = None
         options = _options(variant) | {
             "popsize": population,

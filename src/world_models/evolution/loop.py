@@ -1,6 +1,6 @@
 """Generations of an optimiser: an injected fitness, validated means, a history to resume from."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -80,6 +80,10 @@ class Evolution:
     validation episodes choose by chance, too. So at the end the best means play further episodes,
     and these alone choose among them.
 
+    An evolution that has settled on a poor way of playing hardly ever leaves it. So the budget can
+    be spent on several: after every ``restart_every`` generations the mean is validated, and a new
+    optimiser begins. The best mean of them all is the result.
+
     Attributes:
         best: the result; None before the first validation.
         done: the generations so far.
@@ -87,10 +91,11 @@ class Evolution:
 
     def __init__(
         self,
-        optimiser: Optimiser,
+        make: Callable[[int], Optimiser],
         history: History,
         *,
         generations: int,
+        restart_every: int | None = None,
         validate_every: int,
         validation_episodes: int,
         finalists: int = 1,
@@ -100,9 +105,11 @@ class Evolution:
         """Prepare a run.
 
         Args:
-            optimiser: new; made with the same arguments as the one that the history is of.
+            make: gives the optimiser of the first search (0), of the first restart (1) and so on,
+                new; with the same arguments as those that the history is of.
             history: empty, or what an interrupted or finished run left. It is appended to.
             generations: how many in all, ≥ 1.
+            restart_every: generations of each search, ≥ 1; None: there is one search alone.
             validate_every: generations between two validations.
             validation_episodes: how many each validation has.
             finalists: how many of the best means play on at the end.
@@ -111,7 +118,8 @@ class Evolution:
         """
         self.best: Best | None = None
         self.done: list[Generation] = []
-        self._optimiser, self._history = optimiser, history
+        self._make, self._history = make, history
+        self._optimiser, self._restart_every = make(0), restart_every
         self._generations, self._every = generations, validate_every
         self._episodes, self._finalists = validation_episodes, finalists
         self._final_episodes, self._first = final_episodes, validate_first
@@ -128,9 +136,14 @@ class Evolution:
             yield self._step(number, evaluate)
 
     def _step(self, number: int, evaluate: Evaluate) -> Generation:
-        mean, candidates = self._optimiser.mean, self._optimiser.ask()
+        mean = self._optimiser.mean
+        restart, age = divmod(number, self._restart_every or self._generations)
+        over = number > 0 and age == 0
+        if over:
+            self._optimiser = self._make(restart)
+        candidates = self._optimiser.ask()
         missing = candidates[:0] if number < len(self._history) else candidates
-        due = number % self._every == 0 and (number > 0 or self._first)
+        due = over or (number % self._every == 0 and (number > 0 or self._first))
         new = self._play(evaluate, number, missing, mean if due else None)
         self._optimiser.tell(self._history.fitness[number])
         validated = [number] if due else []

@@ -1,4 +1,4 @@
-"""OpenAI's evolution strategy by pyribs, with all its randomness from our own seed.
+"""OpenAI's evolution strategy by pyribs, with all its randomness from a stream of ours.
 
 Reference: Salimans et al. 2017, "Evolution Strategies as a Scalable Alternative to Reinforcement
 Learning": a Gaussian of fixed width, whose mean climbs the estimated gradient by Adam.
@@ -8,8 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from ribs.emitters.opt import OpenAIEvolutionStrategy
 
-from world_models.seeding import stream
-
 FloatArray = NDArray[np.float64]
 
 
@@ -17,7 +15,13 @@ class OpenAIES:
     """An :class:`~world_models.evolution.optimiser.Optimiser`; sigma never changes."""
 
     def __init__(
-        self, start: FloatArray, *, sigma: float, population: int, learning_rate: float, seed: int
+        self,
+        start: FloatArray,
+        *,
+        sigma: float,
+        population: int,
+        learning_rate: float,
+        random: np.random.Generator,
     ) -> None:
         """Begin.
 
@@ -26,14 +30,14 @@ class OpenAIES:
             sigma: standard deviation of each coordinate, > 0.
             population: candidates in a generation, even: they come in pairs mean ± noise.
             learning_rate: Adam's: about how far each coordinate of the mean moves a generation.
-            seed: of the stream that all samples are drawn from.
+            random: what the seed of all samples is drawn from.
         """
         self._sigma = sigma
         self._es = OpenAIEvolutionStrategy(
             sigma0=sigma,
             solution_dim=len(start),
             batch_size=population,
-            seed=int(stream(seed, "evolution").integers(2**63)),
+            seed=int(random.integers(2**63)),
             lr=learning_rate,
         )
         self._es.reset(np.asarray(start, np.float64))

@@ -46,8 +46,9 @@ class Entry:
     """An optimiser that ``evolve.optimiser`` can name.
 
     Attributes:
-        make: ``make(start, sigma=…, population=…, seed=…, <its knobs>)`` with the first mean,
-            float64 (P,), and the first standard deviation of every coordinate.
+        make: ``make(start, sigma=…, population=…, random=…, <its knobs>)`` with the first mean,
+            float64 (P,), the first standard deviation of every coordinate, and the generator that
+            all its random numbers come from.
         knobs: the parameters of stage evolve that have a use for this optimiser alone; they are
             null when another one is chosen.
         multiple: the population must be a multiple of it.

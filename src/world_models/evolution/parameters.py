@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from world_models.envs.disturbance import Disturbance, Kind
 from world_models.evolution.optimiser import OPTIMISERS
 from world_models.schema import Parameters
 from world_models.worlds.parts import Ends
@@ -28,6 +29,17 @@ class EvolveParameters(Parameters):
     latent: Annotated[
         Literal["sample", "mean"] | None,
         Field(description="what C sees of V in reality: a sample of z, or mu; null in the dream"),
+    ]
+    disturbance: Annotated[
+        Kind | None,
+        Field(
+            description="what is changed in the simulator, as in evaluate; none: nothing; null in "
+            "the dream"
+        ),
+    ]
+    strength: Annotated[
+        float | None,
+        Field(ge=0, le=1, description="of the disturbance; 0 with none; null in the dream"),
     ]
     tau: Annotated[
         float | None,
@@ -116,6 +128,14 @@ class EvolveParameters(Parameters):
             description="generations in all; a higher number goes on from the last run's end",
         ),
     ]
+    restart_every: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            description="generations after which evolution begins anew from its first mean, with "
+            "other candidates; the best of all is kept; null: never",
+        ),
+    ]
     sigma: Annotated[
         float, Field(gt=0, le=10, description="first standard deviation of each weight of C")
     ]
@@ -162,9 +182,10 @@ class EvolveParameters(Parameters):
             )
         dream = self.world == "dream"
         in_dream = ("tau", "ends", "dropout", "lookahead_rounds")
-        in_reality = ("renderer", "latent")
+        in_reality = ("renderer", "latent", "disturbance", "strength")
         uses = dict.fromkeys(in_dream, dream) | dict.fromkeys(in_reality, not dream)
         self._check_use("world", uses)
+        self.changed.check_named()
         looks = bool(self.lookahead_rounds)
         self._check_use("lookahead_rounds", {"lookahead_moments": looks, "lookahead_steps": looks})
         if looks and self.hidden:
@@ -185,6 +206,11 @@ class EvolveParameters(Parameters):
             )
         return self
 
+    @property
+    def changed(self) -> Disturbance:
+        """What is changed in the simulator: nothing in the dream."""
+        return Disturbance(self.disturbance or "none", self.strength or 0.0)
+
     def _check_use(self, choice: str, uses: dict[str, bool]) -> None:
         """A parameter has a value where it has a use, and is null elsewhere."""
         chosen = getattr(self, choice)
@@ -195,6 +221,6 @@ class EvolveParameters(Parameters):
                 raise ValueError(f"{name} must be null when {choice} is {chosen}: it has no use")
 
     def optimiser_settings(self) -> dict[str, Any]:
-        """What the chosen optimiser is made with, apart from its first mean."""
-        shared = ("sigma", "population", "seed")
+        """What the chosen optimiser is made with, apart from its first mean and its stream."""
+        shared = ("sigma", "population")
         return {name: getattr(self, name) for name in (*shared, *OPTIMISERS[self.optimiser].knobs)}

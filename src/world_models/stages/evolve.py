@@ -16,10 +16,11 @@ from world_models.envs import catalogue
 from world_models.errors import InputError
 from world_models.evolution.history import Generation, History, table
 from world_models.evolution.loop import Best, Evaluate, Evolution
-from world_models.evolution.optimiser import OPTIMISERS
+from world_models.evolution.optimiser import OPTIMISERS, Optimiser
 from world_models.evolution.parameters import EvolveParameters
 from world_models.memory.model import Memory
 from world_models.progress import progress
+from world_models.seeding import stream
 from world_models.stages.command import Context, Input, Outputs, Stage, main
 from world_models.storage import artifact, atomic, tensors
 from world_models.vision.model import Vision
@@ -117,11 +118,16 @@ def _look_ahead(
 def _evolution(
     parameters: EvolveParameters, first_mean: NDArray[np.float64], history: History
 ) -> Evolution:
-    make = OPTIMISERS[parameters.optimiser].make
+    def make(restart: int) -> Optimiser:
+        random = stream(parameters.seed, "evolution", *([restart] if restart else []))
+        made = OPTIMISERS[parameters.optimiser].make
+        return made(first_mean, random=random, **parameters.optimiser_settings())
+
     return Evolution(
-        make(first_mean, **parameters.optimiser_settings()),
+        make,
         history,
         generations=parameters.generations,
+        restart_every=parameters.restart_every,
         validate_every=parameters.validate_every,
         validation_episodes=parameters.validation_episodes,
         finalists=parameters.finalists,
@@ -151,7 +157,7 @@ def _world_plan(parameters: EvolveParameters, parts: Parts) -> Plan:
         return parts.dream(p.features, p.tau, p.batch, p.ends, p.dropout)
     assert p.renderer is not None
     assert p.latent is not None
-    return parts.reality(p.features, p.latent, p.renderer, p.batch)
+    return parts.reality(p.features, p.latent, p.renderer, p.batch, p.changed)
 
 
 def _generations(

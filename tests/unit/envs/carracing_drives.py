@@ -24,13 +24,13 @@ def towards(game: Any, x: float, y: float, speed: float) -> Action:
     return action(float(np.clip(-2 * error, -1, 1)), 0.0 if fast else 0.5, 0.2 * fast)
 
 
-def pilot(speed: float) -> Drive:
-    """Follows the track by looking at where it goes."""
+def pilot(speed: float, ahead: int = 5) -> Drive:
+    """Follows the track by looking at where it goes, so many tiles ahead; below 0: backwards."""
 
     def drive(game: Any, step: int) -> Action:
         track = np.array(game.track)[:, 2:]
         nearest = np.hypot(*(track - tuple(game.car.hull.position)).T).argmin()
-        x, y = track[(nearest + 5) % len(track)]
+        x, y = track[(nearest + ahead) % len(track)]
         return towards(game, x, y, speed)
 
     return drive

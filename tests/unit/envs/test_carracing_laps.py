@@ -6,6 +6,7 @@ from carracing_drives import outwards, pilot, skid
 
 from world_models.envs.carracing.laps import SECOND
 from world_models.envs.carracing.simulator import CarRacing
+from world_models.envs.disturbance import NONE, Disturbance
 from world_models.envs.vector import Lockstep
 from world_models.evaluation import tables
 from world_models.evaluation.trials import Played
@@ -15,8 +16,8 @@ from world_models.worlds.episodes import play
 COAST = np.zeros(3, np.float32)
 
 
-def drive(policy, seed, steps=1000, start=None):
-    env = CarRacing()
+def drive(policy, seed, steps=1000, start=None, disturbance=NONE):
+    env = CarRacing(disturbance=disturbance)
     env.reset(seed=seed)
     if start:
         car = env.game.car
@@ -58,6 +59,19 @@ def test_a_lap():
     assert figures["tiles_missed"] + figures["tiles_unreached"] == unvisited
     assert figures["tiles_missed"] < 10
     assert terminated or figures["tiles_unreached"] > 0
+
+
+def test_a_lap_the_other_way_round_has_the_same_figures():
+    turned = Disturbance("turned", 1.0)
+    env, terminated, figures = drive(pilot(55, ahead=-5), seed=7, disturbance=turned)
+    assert figures["accident"] == 0
+    assert figures["lap_finished"] == terminated
+    unvisited = len(env.game.track) - env.game.tile_visited_count
+    assert figures["tiles_missed"] + figures["tiles_unreached"] == unvisited
+    assert figures["tiles_missed"] < 10
+    last, second = env.game.road[-3], env.game.road[3]
+    assert last.road_visited
+    assert terminated or not second.road_visited, "the lap's end"
 
 
 def test_off_the_field_is_an_accident_and_no_lap():

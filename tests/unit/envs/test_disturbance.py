@@ -20,6 +20,8 @@ CARS = {
 COLOURS = CARS["colours"]
 SEEN = {"road": (100, 100, 100), "field": (100, 202, 100), "grass": (100, 228, 100)}
 SLIPPERY = Disturbance("friction", 0.3)
+TURNED = Disturbance("turned", 1.0)
+GAMES = {"friction": SLIPPERY, "turned": TURNED}
 STEPS = 25
 
 
@@ -79,9 +81,9 @@ def test_colours_of_road_and_field_shift_by_a_number_each(renderer):
     assert 0 < np.abs(shifts).max() <= 51
 
 
-@pytest.mark.parametrize("kind", [*CARS, "friction"])
+@pytest.mark.parametrize("kind", [*CARS, *GAMES])
 def test_both_renderers_show_and_play_the_same(kind):
-    disturbance = CARS.get(kind, SLIPPERY)
+    disturbance = (CARS | GAMES)[kind]
     fast, genuine = drive("fast", disturbance), drive("genuine", disturbance)
     assert fast[1] == genuine[1]
     # Without a disturbance the renderers' mean difference is 0.15 of 255.
@@ -93,6 +95,26 @@ def test_friction_changes_the_game_and_no_colour():
     plain, game = drive("fast")
     assert rest != game
     assert np.array_equal(frames[0], plain[0])
+
+
+@pytest.mark.parametrize("renderer", ["fast", "genuine"])
+def test_a_turned_car_stands_on_the_same_track_and_looks_the_other_way(renderer):
+    games = []
+    for disturbance in (NONE, TURNED):
+        simulator = catalogue.create("carracing", renderer, None, disturbance)
+        simulator.reset(seed=5)
+        games.append(simulator.unwrapped.game)
+    plain, turned = games
+    assert [point[2:] for point in plain.track] == [point[2:] for point in turned.track]
+    assert turned.car.hull.angle - plain.car.hull.angle == pytest.approx(np.pi, abs=0.05)
+    assert np.hypot(*(turned.car.hull.position - plain.car.hull.position)) < 0.1
+    full_gas = np.array([0, 1, 0], np.float32)
+    for game in games:
+        for _ in range(60):
+            game.step(full_gas)
+    ahead, back = (game.car.hull.position for game in games)
+    start = plain.track[0][2:]
+    assert np.dot(ahead - start, back - start) < -10, "they drive apart"
 
 
 def test_a_road_that_grips_as_grass_is_the_end():

@@ -44,15 +44,19 @@ class Noisy:
         return np.full(episodes, mean[1]), 5 * episodes
 
 
-def begin(history=None, generations=11, validate_every=3, episodes=2, **finals):
-    optimiser = CMAES(np.zeros(4), sigma=0.5, population=6, variant="separable", seed=1)
+def search(restart):
+    random = np.random.default_rng([1, restart])
+    return CMAES(np.zeros(4), sigma=0.5, population=6, variant="separable", random=random)
+
+
+def begin(history=None, generations=11, validate_every=3, episodes=2, **others):
     return Evolution(
-        optimiser,
+        search,
         History() if history is None else history,
         generations=generations,
         validate_every=validate_every,
         validation_episodes=episodes,
-        **finals,
+        **others,
     )
 
 
@@ -109,15 +113,41 @@ def test_an_earlier_mean_is_kept_when_later_ones_do_worse():
     np.testing.assert_array_equal(evolution.best.theta, fitness.means[3])
 
 
+@pytest.mark.parametrize("restart_every", [None, 4])
 @pytest.mark.parametrize("stop", [1, 3, 4, 9, 10, 11])
-def test_resumed_from_stored_arrays_it_ends_in_the_same_bytes(stop):
-    straight, cut = run(begin(), Noisy()), History()
-    run(begin(cut), Noisy(), stop)
+def test_resumed_from_stored_arrays_it_ends_in_the_same_bytes(stop, restart_every):
+    others = {"restart_every": restart_every}
+    straight, cut = run(begin(**others), Noisy()), History()
+    run(begin(cut, **others), Noisy(), stop)
     again = Noisy()
-    resumed = run(begin(stored(cut)), again)
+    resumed = run(begin(stored(cut), **others), again)
     assert again.played == list(range(stop, 11))
-    assert set(again.means) == {n for n in (3, 6, 9, 11) if (n >= stop) and stop < 11}
+    due = (3, 4, 6, 8, 9, 11) if restart_every else (3, 6, 9, 11)
+    assert set(again.means) == {n for n in due if (n >= stop) and stop < 11}
     same(resumed, straight)
+
+
+def test_a_restart_begins_anew_after_the_last_mean_was_validated():
+    class Remembering(Noisy):
+        asked = ()
+
+        def __call__(self, number, candidates, mean):
+            self.asked = (*self.asked, candidates) if len(candidates) else self.asked
+            return super().__call__(number, candidates, mean)
+
+    fitness = Remembering()
+    evolution = run(begin(restart_every=4, validate_every=100), fitness)
+    assert sorted(fitness.means) == [4, 8, 11], "each search's last mean, and no other"
+    for restart, first in enumerate((0, 4, 8)):
+        assert fitness.asked[first].tobytes() == search(restart).ask().tobytes()
+    alone = search(1)
+    for number in range(4, 8):
+        values = fitness(number, alone.ask(), None).fitness
+        alone.tell(values)
+    assert fitness.means[8].tobytes() == alone.mean.tobytes()
+    scores = {number: -((mean - OPTIMUM) ** 2).sum() for number, mean in fitness.means.items()}
+    assert evolution.best.generation == max(scores, key=scores.get)
+    assert evolution.done[7].sigma < evolution.done[8].sigma, "as wide as at the beginning"
 
 
 @pytest.mark.parametrize("stop", [None, 2, 5, 8])

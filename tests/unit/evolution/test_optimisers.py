@@ -5,10 +5,9 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from world_models.evolution.cma_es import CMAES
-from world_models.evolution.openai_es import OpenAIES
 from world_models.evolution.optimiser import OPTIMISERS
 from world_models.evolution.parameters import Variant
+from world_models.seeding import stream
 
 OPTIMUM = np.linspace(-1, 1, 20)
 WAYS = {variant: ("cma", {"variant": variant}) for variant in get_args(Variant)}
@@ -22,7 +21,8 @@ def fitness(x):
 def begin(way="separable", seed=3, start=None):
     name, knobs = WAYS[way]
     start = np.zeros(20) if start is None else start
-    return OPTIMISERS[name].make(start, sigma=0.3, population=12, seed=seed, **knobs)
+    random = stream(seed, "evolution")
+    return OPTIMISERS[name].make(start, sigma=0.3, population=12, random=random, **knobs)
 
 
 def evolve(optimiser, generations):
@@ -109,7 +109,7 @@ def test_what_it_gives_is_a_copy(way):
 
 
 def test_cmas_mean_is_the_distributions_and_not_the_best_sample():
-    optimiser = CMAES(np.zeros(20), sigma=0.3, population=12, variant="separable", seed=3)
+    optimiser = begin("separable")
     candidates = optimiser.ask()
     values = fitness(candidates)
     optimiser.tell(values)
@@ -123,7 +123,7 @@ def test_cmas_mean_is_the_distributions_and_not_the_best_sample():
 
 def test_openai_es_steps_as_adam_on_the_gradient_of_centred_ranks():
     """Salimans et al. 2017, algorithm 1 with rank shaping, and Kingma & Ba 2015, algorithm 1."""
-    optimiser = OpenAIES(np.zeros(20), sigma=0.3, population=12, learning_rate=0.05, seed=3)
+    optimiser = begin("openai-es")
     m, v, theta = np.zeros(20), np.zeros(20), np.zeros(20)
     for t in range(1, 4):
         candidates = optimiser.ask()

@@ -1,4 +1,4 @@
-"""CarRacing under a disturbance, as Tang, Nguyen and Ha (2020) changed it; friction beside.
+"""CarRacing under a disturbance: as Tang, Nguyen and Ha (2020) changed it, and two of ours.
 
 "Neuroevolution of Self-Interpretable Agents" tests trained agents, a World Models agent among them,
 under three changes, whose sizes are those of its code (``car_racing_variants``):
@@ -12,8 +12,12 @@ under three changes, whose sizes are those of its code (``car_racing_variants``)
 
 ``friction`` takes the share s of the road's grip. Off the road it stays what it is, 0.6 of the
 road's: Gymnasium's wheels never grip less than that, so s goes up to 0.4.
+
+``turned`` turns the car at its start by s half-turns: at s = 1 it drives the other way round, and
+bends that went to the left go to the right. The game and its rewards do not ask for the way.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +46,7 @@ class Changes:
         friction: of the road's tiles; Gymnasium's is 1.
         bar: width of each bar, as a share of the picture's.
         blob: side of the blob, m.
+        turn: of the car at its start, in half-turns.
     """
 
     road: int = 0
@@ -49,6 +54,12 @@ class Changes:
     friction: float = 1.0
     bar: float = 0.0
     blob: float = 0.0
+    turn: float = 0.0
+
+    def start(self, place: tuple[Any, Any, Any, Any]) -> tuple[Any, Any, Any, Any]:
+        """Where the car begins: the track's first point (alpha, angle, x, y), turned."""
+        alpha, angle, x, y = place
+        return alpha, angle + math.pi * self.turn, x, y
 
     @property
     def blob_corners(self) -> Floats:
@@ -70,6 +81,8 @@ def draw(disturbance: Disturbance, rng: np.random.Generator) -> Changes:
         return Changes(friction=1 - strength)
     if kind == "bars":
         return Changes(bar=_BAR * strength)
+    if kind == "turned":
+        return Changes(turn=strength)
     return Changes(blob=_BLOB_SIDE * strength) if kind == "blob" else UNCHANGED
 
 
@@ -83,6 +96,7 @@ class Disturbed(car_racing.CarRacing):
 
     changes = UNCHANGED
     road: Any
+    track: Any
     car: Any
     surf: Any
     road_color: Any
@@ -97,6 +111,12 @@ class Disturbed(car_racing.CarRacing):
         for tile in self.road:
             tile.road_friction = self.changes.friction
         return frame, info
+
+    def _create_track(self) -> bool:
+        made: bool = super()._create_track()  # type: ignore[no-untyped-call]
+        if made:
+            self.track[0] = self.changes.start(self.track[0])
+        return made
 
     def _render_road(self, zoom: float, translation: Any, angle: float) -> None:
         super()._render_road(zoom, translation, angle)  # type: ignore[no-untyped-call]

@@ -19,10 +19,12 @@ class Lap:
 
     Args:
         game: after its reset.
+        backwards: whether the car drives the track the other way round.
     """
 
-    def __init__(self, game: Any) -> None:
-        self._game = game
+    def __init__(self, game: Any, *, backwards: bool = False) -> None:
+        self._game, road = game, game.road
+        self._road = [road[0], *road[:0:-1]] if backwards else road
         self._front = 0
         self._count = 1
         self._away = self._longest = 0
@@ -43,7 +45,7 @@ class Lap:
         has passed, ``tiles_unreached``: those that lie beyond the farthest it came. ``accident``:
         it left the field, or for a second or longer the road, with all four wheels.
         """
-        unvisited = [i for i, tile in enumerate(self._game.road) if not tile.road_visited]
+        unvisited = [i for i, tile in enumerate(self._road) if not tile.road_visited]
         missed = sum(i <= self._front for i in unvisited)
         return {
             "lap_finished": float(finished),
@@ -54,7 +56,7 @@ class Lap:
 
     def _advance(self) -> None:
         """Move the front to the farthest visited tile that is at most half a lap ahead."""
-        road = self._game.road
+        road = self._road
         for reach in (_NEAR, len(road) // 2):
             ahead = range(min(self._front + reach, len(road) - 1), self._front, -1)
             farthest = next((i for i in ahead if road[i].road_visited), None)

@@ -27,7 +27,8 @@ class Game(car_racing.CarRacing):
     ``step`` and ``reset`` return None where Gymnasium's return the frame. Beside Gymnasium's own
     attributes there are ``tiles`` (n, 4, 2), ``tile_colors`` (n, 3), which the contact listener
     changes in place, ``kerbs`` (m, 4, 2) and ``kerb_of`` (m,), the tile that each belongs to. Of
-    ``changes``, which are set before a reset, friction acts here; the picture is the caller's.
+    ``changes``, which are set before a reset, friction and the turn act here; the picture is the
+    caller's.
     """
 
     road: Any
@@ -54,6 +55,7 @@ class Game(car_racing.CarRacing):
         self.tile_colors = self.road_color + shade[np.arange(len(lap)) % 3, None]
         self._lay_tiles()
         self.track = [tuple(point) for point in lap.tolist()]
+        self.track[0] = self.changes.start(self.track[0])
         return True
 
     def _lay_tiles(self) -> None:

@@ -8,7 +8,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from world_models.envs.actions import checked
-from world_models.envs.carracing.disturbed import Disturbed, draw
+from world_models.envs.carracing.disturbed import UNCHANGED, Disturbed, draw
 from world_models.envs.carracing.genuine import car_racing
 from world_models.envs.carracing.laps import Lap
 from world_models.envs.carracing.physics import Game
@@ -77,13 +77,14 @@ class CarRacing(gymnasium.Env[Frame, NDArray[np.float32]]):
         super().reset(seed=seed)
         self.game.np_random = self.np_random
         self._steps = 0
+        changes = UNCHANGED
         if self._disturbance != NONE:
             self._rng = renewed(self._rng, seed)
-            self.game.changes = draw(self._disturbance, self._rng)
+            self.game.changes = changes = draw(self._disturbance, self._rng)
         picture, info = self.game.reset(options=options)
         if self._fast:
             self._fast.begin(self.game)
-        self._lap = Lap(self.game)
+        self._lap = Lap(self.game, backwards=changes.turn > 0.5)
         return self._frame(picture), info
 
     def step(self, action: NDArray[np.float32]) -> tuple[Frame, float, bool, bool, dict[str, Any]]:

@@ -53,7 +53,7 @@ SPECIFICATION = Specification(
     dream_needs=frozenset({"reward"}),
     looks=looks,
     driver=driver,
-    disturbances={"colours": 0.5, "friction": 0.4, "bars": 1.0, "blob": 1.0},
+    disturbances={"colours": 0.5, "friction": 0.4, "bars": 1.0, "blob": 1.0, "turned": 1.0},
     keys=(
         Key("left", "steer left", 0, -1.0),
         Key("right", "steer right", 0, 1.0),
