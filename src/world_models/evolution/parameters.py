@@ -132,8 +132,8 @@ class EvolveParameters(Parameters):
         int | None,
         Field(
             ge=1,
-            description="generations after which evolution begins anew from its first mean, with "
-            "other candidates; the best of all is kept; null: never",
+            description="generations after which evolution begins anew, with other candidates and "
+            "not at a given C; the best of all is kept; null: never",
         ),
     ]
     sigma: Annotated[

@@ -37,7 +37,11 @@ HISTORY, LOOKED = "history.safetensors", "looked.safetensors"
 def run(
     parameters: EvolveParameters, inputs: Mapping[str, Input], outputs: Outputs, context: Context
 ) -> None:
-    """Evolve C, from where an interrupted or a shorter run ended."""
+    """Evolve C, from where an interrupted or a shorter run ended.
+
+    The first search begins at the input ``start``, or at zeros, or at what looking ahead made of
+    these; restarts begin at what looking ahead found, or at zeros.
+    """
     vision = Vision.load(inputs["vae"].path, context.environment)
     memory = Memory.load(inputs["mdnrnn"].path, context.environment)
     about = catalogue.specification(context.environment)
@@ -56,7 +60,8 @@ def run(
         looked = Looked.nothing(spec, _first_mean(spec, inputs.get("start")))
         if parameters.lookahead_rounds:
             looked = _look_ahead(parameters, looked, engine, plan, memory, context)
-        evolution = _evolution(parameters, looked.theta, history)
+        anew = looked.theta if parameters.lookahead_rounds else np.zeros(count(spec))
+        evolution = _evolution(parameters, looked.theta, anew, history)
         fitness = Fitness(engine, plan, _rules(parameters))
         _generations(parameters, evolution, history, fitness, context)
     _write(parameters, evolution, looked, spec, inputs, outputs, context)
@@ -116,12 +121,16 @@ def _look_ahead(
 
 
 def _evolution(
-    parameters: EvolveParameters, first_mean: NDArray[np.float64], history: History
+    parameters: EvolveParameters,
+    first_mean: NDArray[np.float64],
+    anew: NDArray[np.float64],
+    history: History,
 ) -> Evolution:
     def make(restart: int) -> Optimiser:
         random = stream(parameters.seed, "evolution", *([restart] if restart else []))
         made = OPTIMISERS[parameters.optimiser].make
-        return made(first_mean, random=random, **parameters.optimiser_settings())
+        mean = anew if restart else first_mean
+        return made(mean, random=random, **parameters.optimiser_settings())
 
     return Evolution(
         make,

@@ -14,10 +14,12 @@ from world_models.controller.model import Controller
 from world_models.engine.processes import ProcessEngine
 from world_models.engine.settings import EngineSettings
 from world_models.errors import InputError, Interrupted
+from world_models.evolution.cma_es import CMAES
 from world_models.evolution.parameters import EvolveParameters
 from world_models.memory.model import state_arrays
 from world_models.memory.network import MDNRNN
 from world_models.memory.sizes import Sizes
+from world_models.seeding import stream
 from world_models.stages import evolve
 from world_models.stages.command import Context, Input, Outputs
 from world_models.storage import artifact, tensors
@@ -143,11 +145,13 @@ def training(units):
     return sum(unit.max_steps is not None for unit in units)
 
 
-def run(models, out, *, workers=1, mdnrnn="mdnrnn", tracker=None, **changes):
+def run(models, out, *, workers=1, mdnrnn="mdnrnn", start=None, tracker=None, **changes):
     parameters = PARAMETERS.model_copy(update=changes)
     folders = {"vae": models / "vae", "mdnrnn": models / mdnrnn}
     kinds = {kind: artifact.open_artifact(path, kind) for kind, path in folders.items()}
     inputs = {kind: Input(folders[kind], card) for kind, card in kinds.items()}
+    if start is not None:
+        inputs["start"] = Input(start, artifact.open_artifact(start, "controller"))
     outputs = Outputs(out / "controller", out / "evolve.json", out / "reports")
     settings = EngineSettings(workers, None, 300.0)
     with Scratch.open(out, "evolve", "takecover", "0" * 64) as scratch:
@@ -246,6 +250,22 @@ def test_openai_es_evolves_it_too(models, tmp_path):
     run(models, tmp_path / "cut", **change)
     assert digests(tmp_path / "cut") == digests(tmp_path / "straight")
     assert Controller.load(tmp_path / "cut" / "controller", "takecover").theta.any()
+
+
+def test_the_first_search_goes_on_from_a_given_c_and_restarts_begin_at_zeros(
+    models, straight, units, tmp_path
+):
+    run(models, tmp_path, start=straight / "controller", restart_every=3)
+    bouts = [unit.theta for unit in units if unit.max_steps is not None]
+    generations = np.concatenate(bouts).reshape(5, 6, -1)
+    theta = Controller.load(straight / "controller", "takecover").theta.astype(np.float64)
+    given = {"sigma": 0.5, "population": 6, "variant": "separable"}
+    first = CMAES(theta, random=stream(3, "evolution"), **given).ask()
+    assert generations[0].tobytes() == first.astype(np.float32).tobytes()
+    anew = CMAES(np.zeros_like(theta), random=stream(3, "evolution", 1), **given).ask()
+    assert generations[3].tobytes() == anew.astype(np.float32).tobytes()
+    history = pd.read_csv(tmp_path / "reports" / "history.csv")
+    assert history["validation"].dropna().index.tolist() == [0, 2, 3, 4, 5]
 
 
 def test_the_number_of_workers_changes_no_byte(models, straight, tmp_path):
