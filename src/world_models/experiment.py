@@ -119,12 +119,22 @@ def _environment(name: str, values: object) -> Pipeline:
                 f"{name}.{stage}.max_steps = {steps}: an episode has {cap} steps at most."
             )
     _check_controller(name, pipeline)
-    _check_disturbance(name, pipeline)
+    _check_games(name, pipeline)
     return pipeline
 
 
-def _check_disturbance(name: str, pipeline: Pipeline) -> None:
+def _check_games(name: str, pipeline: Pipeline) -> None:
+    """Whether the environment has the games that C is to be evolved and scored in.
+
+    Raises:
+        ParameterError: it cannot be disturbed so, or does not know what is hard.
+    """
     about = catalogue.specification(name)
+    if pipeline.evolve.hardest_of is not None:
+        try:
+            about.judge()
+        except ParameterError as error:
+            raise ParameterError(f"{name}: {error}") from None
     for stage, changed in (
         ("evolve", pipeline.evolve.changed),
         ("evaluate", pipeline.evaluate.changed),

@@ -126,6 +126,12 @@ IN_DREAM = (
     "lookahead_rounds: 0, latent: , renderer: , disturbance: , strength: }}"
 )
 
+IN_REALITY = (
+    "takecover: {evolve: {world: reality, renderer: fast, latent: mean, disturbance: none, "
+    "strength: 0.0, tau: , ends: , dropout: , lookahead_rounds: , lookahead_moments: , "
+    "lookahead_steps: , hardest_of: 4}}"
+)
+
 
 @pytest.mark.parametrize(
     ("overlay", "message"),
@@ -172,6 +178,10 @@ def test_an_unknown_environment_is_one_clear_line(workspace):
         (
             "carracing: {evolve: {disturbance: friction, strength: 0.5}}",
             r"carracing\.evolve: strength = 0\.5: .* friction goes from 0 to 0\.4",
+        ),
+        (
+            IN_REALITY,
+            r"takecover: evolve\.hardest_of must be null: in DoomTakeCover",
         ),
         (
             "carracing: {evaluate: {disturbance: friction, strength: 0.5}}",

@@ -6,6 +6,7 @@ it by the folder's name. Importing it starts and loads no simulator.
 
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
+from importlib import import_module
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
@@ -22,6 +23,8 @@ Driver = Callable[[np.random.Generator], Draw]
 """Makes what draws one episode's actions, from the episode's own stream."""
 Looks = Callable[[NDArray[np.uint8]], Mapping[str, NDArray[np.bool_]]]
 """What frames uint8 (n, 64, 64, 3) show, bool (n,) by name."""
+Difficulty = Callable[[int], float]
+"""How hard the episode of a seed is, in any unit."""
 Arrow = Literal["left", "right", "up", "down"]
 """A key."""
 Need = Literal["reward", "end"]
@@ -84,6 +87,8 @@ class Specification:
         bias: whether C has biases.
         dream_needs: what M must predict for a dream of this environment to say something.
         looks: what frames show that V and M should have seen; data sets report the shares.
+        difficulty: ``module:function`` that says how hard the episode of a seed is before it is
+            played, float; evolution may then prefer hard ones. Left out, all are alike.
         driver: what the random policies ``held`` keeps, where uniform draws would teach little.
         disturbances: kinds of disturbance that its simulator makes itself, with their greatest
             strengths; it is then called with ``disturbance`` too. Others change the frames.
@@ -106,6 +111,7 @@ class Specification:
     bias: bool = True
     dream_needs: frozenset[Need] = frozenset({"reward", "end"})
     looks: Looks | None = None
+    difficulty: str | None = None
     driver: Driver | None = None
     disturbances: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     keys: tuple[Key, ...] = ()
@@ -147,6 +153,21 @@ class Specification:
                 f"strength = {strength}: in {self.title} the disturbance {kind} goes from 0 to "
                 f"{known[kind]:g}."
             )
+
+    def judge(self) -> Difficulty:
+        """The function that says how hard the episode of a seed is.
+
+        Raises:
+            ParameterError: there is none.
+        """
+        if self.difficulty is None:
+            raise ParameterError(
+                f"evolve.hardest_of must be null: in {self.title} no episode is known to be harder "
+                "than another before it is played."
+            )
+        module, _, name = self.difficulty.partition(":")
+        found: Difficulty = getattr(import_module(module), name)
+        return found
 
     def native(self, action: FloatArray) -> FloatArray | int:
         """What the environment itself takes: an index where its actions are numbered."""

@@ -120,6 +120,15 @@ class EvolveParameters(Parameters):
         int,
         Field(ge=1, le=1024, description="episodes a candidate; fitness is their mean return"),
     ]
+    hardest_of: Annotated[
+        int | None,
+        Field(
+            ge=2,
+            le=1024,
+            description="half of a candidate's episodes are each the hardest of so many, by what "
+            "is known before they are played, such as a track's bends; null: as they come",
+        ),
+    ]
     generations: Annotated[
         int,
         Field(
@@ -185,6 +194,11 @@ class EvolveParameters(Parameters):
         in_reality = ("renderer", "latent", "disturbance", "strength")
         uses = dict.fromkeys(in_dream, dream) | dict.fromkeys(in_reality, not dream)
         self._check_use("world", uses)
+        if self.hardest_of is not None and (dream or self.rollouts < 2):
+            raise ValueError(
+                f"hardest_of = {self.hardest_of} must be null in the dream, and where a candidate "
+                "plays one episode alone"
+            )
         self.changed.check_named()
         looks = bool(self.lookahead_rounds)
         self._check_use("lookahead_rounds", {"lookahead_moments": looks, "lookahead_steps": looks})

@@ -62,7 +62,8 @@ def run(
             looked = _look_ahead(parameters, looked, engine, plan, memory, context)
         anew = looked.theta if parameters.lookahead_rounds else np.zeros(count(spec))
         evolution = _evolution(parameters, looked.theta, anew, history)
-        fitness = Fitness(engine, plan, _rules(parameters))
+        difficulty = about.judge() if parameters.hardest_of else None
+        fitness = Fitness(engine, plan, _rules(parameters), difficulty)
         _generations(parameters, evolution, history, fitness, context)
     _write(parameters, evolution, looked, spec, inputs, outputs, context)
 
@@ -149,6 +150,7 @@ def _rules(parameters: EvolveParameters) -> Rules:
     return Rules(
         seed=parameters.seed,
         rollouts=parameters.rollouts,
+        hardest_of=parameters.hardest_of,
         batch=parameters.batch,
         max_steps=parameters.max_steps,
         patience=parameters.patience,

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from world_models.engine.api import Engine, Task
+from world_models.envs.specification import Difficulty
 from world_models.seeding import episode_seeds
 from world_models.worlds import arena
 from world_models.worlds.arena import ArenaPlan, Bout
@@ -38,6 +39,8 @@ class Rules:
     Attributes:
         seed: of all episodes.
         rollouts: episodes a candidate; all candidates of a generation share their seeds.
+        hardest_of: every second of these, rounded down, is the hardest of so many; None: they are
+            as they come.
         batch: episodes in lockstep, a multiple of ``rollouts``.
         max_steps: steps after which a training episode stops; None: never.
         patience: steps without reward until a training episode stops; None: never.
@@ -46,6 +49,7 @@ class Rules:
 
     seed: int
     rollouts: int
+    hardest_of: int | None
     batch: int
     max_steps: int | None
     patience: int | None
@@ -59,10 +63,13 @@ class Fitness:
         engine: whose workers play.
         plan: the world, and the shape of C.
         rules: see there.
+        difficulty: how hard the episode of a seed is; not asked without ``rules.hardest_of``.
     """
 
-    def __init__(self, engine: Engine, plan: ArenaPlan, rules: Rules) -> None:
-        self._engine, self._rules = engine, rules
+    def __init__(
+        self, engine: Engine, plan: ArenaPlan, rules: Rules, difficulty: Difficulty | None = None
+    ) -> None:
+        self._engine, self._rules, self._difficulty = engine, rules, difficulty
         self._task = Task(arena.setup, plan, arena.work)
 
     def __call__(self, number: int, candidates: FloatArray, mean: FloatArray | None) -> Scores:
@@ -109,12 +116,26 @@ class Fitness:
             yield Bout(_single(mean[None]), seeds[start : start + rules.batch])
 
     def _bouts(self, number: int, candidates: FloatArray) -> Iterator[Bout]:
-        rules = self._rules
-        seeds = episode_seeds("training", rules.seed, number * rules.rollouts, rules.rollouts)
+        rules, seeds = self._rules, self._training(number)
         share = rules.batch // rules.rollouts
         for start in range(0, len(candidates), share):
             theta = _single(candidates[start : start + share])
             yield Bout(theta, np.tile(seeds, len(theta)), rules.patience, rules.max_steps)
+
+    def _training(self, number: int) -> NDArray[np.int64]:
+        """The seeds of a generation's episodes, int64 (rollouts,)."""
+        rules, pool = self._rules, self._rules.hardest_of
+        if pool is None:
+            return episode_seeds("training", rules.seed, number * rules.rollouts, rules.rollouts)
+        assert self._difficulty is not None, "nobody says what is hard"
+        hard = rules.rollouts // 2
+        plain = rules.rollouts - hard
+        drawn = plain + hard * pool
+        seeds = episode_seeds("training", rules.seed, number * drawn, drawn)
+        hardest = [
+            max(few, key=self._difficulty) for few in seeds[plain:].reshape(hard, pool).tolist()
+        ]
+        return np.concatenate([seeds[:plain], np.array(hardest, np.int64)])
 
 
 def _single(theta: FloatArray) -> NDArray[np.float32]:

@@ -52,6 +52,7 @@ SPECIFICATION = Specification(
     renderers=("fast", "genuine"),
     dream_needs=frozenset({"reward"}),
     looks=looks,
+    difficulty="world_models.envs.carracing.track:difficulty",
     driver=driver,
     disturbances={"colours": 0.5, "friction": 0.4, "bars": 1.0, "blob": 1.0, "turned": 1.0},
     keys=(

@@ -7,6 +7,7 @@ would move a tile by one unit in the last place and, some hundred steps later, t
 import math
 
 import numpy as np
+from gymnasium.utils import seeding
 from numpy.typing import NDArray
 
 from world_models.compiling import compiled
@@ -21,6 +22,8 @@ _START_X = 1.5 * gym.TRACK_RAD
 _WIDTH = gym.TRACK_WIDTH
 _OUTER = gym.TRACK_WIDTH + gym.BORDER
 _RUN = gym.BORDER_MIN_COUNT
+_BEND = 12
+"""Tiles."""
 START_ALPHA = 2 * math.pi * (-0.5) / CHECKPOINTS
 
 Floats = NDArray[np.float64]
@@ -178,3 +181,19 @@ def _corners(
     out[1, 0], out[1, 1] = x1 + right * math.cos(b1), y1 + right * math.sin(b1)
     out[2, 0], out[2, 1] = x2 + right * math.cos(b2), y2 + right * math.sin(b2)
     out[3, 0], out[3, 1] = x2 + left * math.cos(b2), y2 + left * math.sin(b2)
+
+
+def difficulty(seed: int) -> float:
+    """The sharpest bend of a seed's track: how far it turns within 12 tiles, rad.
+
+    Agents that drive well lose laps in hairpins: of the quarter of all tracks with the sharpest
+    bends they lose one in six, of the others one in forty (docs/log.md, 2026-12-01).
+    """
+    random, _ = seeding.np_random(seed)
+    lap = closed_lap(draw_checkpoints(random))
+    while not len(lap):
+        lap = closed_lap(draw_checkpoints(random))
+    turns = np.diff(lap[:, 1], append=lap[0, 1])
+    turns = (turns + math.pi) % (2 * math.pi) - math.pi
+    headings = np.cumsum(np.concatenate([[0.0], turns, turns[:_BEND]]))
+    return float(np.abs(headings[_BEND:] - headings[:-_BEND]).max())
