@@ -123,7 +123,7 @@ def test_profile_that_would_be_invalid_changes_nothing(workspace):
 
 IN_DREAM = (
     "carracing: {evolve: {world: dream, tau: 1, ends: drawn, dropout: 0, "
-    "lookahead_rounds: 0, latent: , renderer: , disturbance: , strength: }}"
+    "lookahead_rounds: 0, latent: , renderer: , disturbance: , strength: , hardest_of: }}"
 )
 
 IN_REALITY = (
