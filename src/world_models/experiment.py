@@ -132,7 +132,7 @@ def _check_games(name: str, pipeline: Pipeline) -> None:
     about = catalogue.specification(name)
     if pipeline.evolve.hardest_of is not None:
         try:
-            about.judge()
+            about.check_difficulty()
         except ParameterError as error:
             raise ParameterError(f"{name}: {error}") from None
     for stage, changed in (

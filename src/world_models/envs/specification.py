@@ -154,8 +154,8 @@ class Specification:
                 f"{known[kind]:g}."
             )
 
-    def judge(self) -> Difficulty:
-        """The function that says how hard the episode of a seed is.
+    def check_difficulty(self) -> None:
+        """Make sure that there is a function that says how hard an episode is.
 
         Raises:
             ParameterError: there is none.
@@ -165,6 +165,15 @@ class Specification:
                 f"evolve.hardest_of must be null: in {self.title} no episode is known to be harder "
                 "than another before it is played."
             )
+
+    def judge(self) -> Difficulty:
+        """The function that says how hard the episode of a seed is.
+
+        Raises:
+            ParameterError: there is none.
+        """
+        self.check_difficulty()
+        assert self.difficulty is not None
         module, _, name = self.difficulty.partition(":")
         found: Difficulty = getattr(import_module(module), name)
         return found
