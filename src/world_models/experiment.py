@@ -119,28 +119,14 @@ def _environment(name: str, values: object) -> Pipeline:
                 f"{name}.{stage}.max_steps = {steps}: an episode has {cap} steps at most."
             )
     _check_controller(name, pipeline)
-    _check_games(name, pipeline)
+    _check_disturbances(name, pipeline)
     return pipeline
 
 
-def _check_games(name: str, pipeline: Pipeline) -> None:
-    """Whether the environment has the games that C is to be evolved and scored in.
-
-    Raises:
-        ParameterError: it cannot be disturbed so, or does not know what is hard.
-    """
-    about = catalogue.specification(name)
-    if pipeline.evolve.hardest_of is not None:
+def _check_disturbances(name: str, pipeline: Pipeline) -> None:
+    for stage, parameters in (("evolve", pipeline.evolve), ("evaluate", pipeline.evaluate)):
         try:
-            about.check_difficulty()
-        except ParameterError as error:
-            raise ParameterError(f"{name}: {error}") from None
-    for stage, changed in (
-        ("evolve", pipeline.evolve.changed),
-        ("evaluate", pipeline.evaluate.changed),
-    ):
-        try:
-            about.check_disturbance(changed)
+            catalogue.specification(name).check_disturbance(parameters.changed)
         except ParameterError as error:
             raise ParameterError(f"{name}.{stage}: {error}") from None
 
@@ -149,7 +135,8 @@ def _check_controller(name: str, pipeline: Pipeline) -> None:
     """Whether C can see and learn what its parameters say, with the V and M of the others.
 
     Raises:
-        ParameterError: features that M does not have, or a dream in which there is no return.
+        ParameterError: features that M does not have, a dream in which there is no return, or
+            hard episodes where none is known to be hard.
     """
     m, c = pipeline.mdnrnn, pipeline.evolve
     heads = {"restart": m.restart, "reward_head": m.reward_head, "end_head": m.end_head}
@@ -157,6 +144,8 @@ def _check_controller(name: str, pipeline: Pipeline) -> None:
     known = (pipeline.vae.z_size, about.actions.size, m.hidden_size, m.mixtures)
     try:
         Sizes(*known, **heads, cell=m.cell).seen(c.features)
+        if c.hardest_of is not None:
+            about.check_difficulty()
         if c.world == "dream":
             predicts = {"reward": m.reward_head, "end": m.end_head or m.restart}
             about.check_dream({need for need, predicted in predicts.items() if predicted})
