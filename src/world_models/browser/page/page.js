@@ -66,6 +66,7 @@
     if (drawn) requestAnimationFrame(draw);
     drawn = false;
     if (!said.over) return;
+    draw(); // at once: the counter agrees with what the message says
     const after = `after ${said.age.toLocaleString("en")} steps.`;
     veil(said.ended ? `The dream has ended ${after}` : `Survived: the game is over ${after}`, true);
   }
