@@ -194,10 +194,15 @@ class EvolveParameters(Parameters):
         in_reality = ("renderer", "latent", "disturbance", "strength")
         uses = dict.fromkeys(in_dream, dream) | dict.fromkeys(in_reality, not dream)
         self._check_use("world", uses)
-        if self.hardest_of is not None and (dream or self.rollouts < 2):
+        if self.hardest_of is not None and dream:
             raise ValueError(
-                f"hardest_of = {self.hardest_of} must be null in the dream, and where a candidate "
-                "plays one episode alone"
+                f"hardest_of = {self.hardest_of} must be null in the dream: no episode is known to "
+                "be harder there"
+            )
+        if self.hardest_of is not None and self.rollouts < 2:
+            raise ValueError(
+                f"hardest_of = {self.hardest_of} must be null, or rollouts at least 2: a candidate "
+                "plays as many hard episodes as others"
             )
         self.changed.check_named()
         looks = bool(self.lookahead_rounds)

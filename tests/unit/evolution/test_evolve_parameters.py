@@ -76,11 +76,11 @@ def test_accepts(values):
         (DREAM, {"lookahead_rounds": 2}, "lookahead_moments must have a value when lookahead_rou"),
         (DREAM, {"lookahead_steps": 9}, "lookahead_steps must be null when lookahead_rounds is 0"),
         (AHEAD, {"hidden": 4}, "hidden = 4: looking ahead fits a linear C"),
-        (DREAM, {"hardest_of": 4}, "hardest_of = 4 must be null in the dream"),
+        (DREAM, {"hardest_of": 4}, "hardest_of = 4 must be null in the dream: no"),
         (
             REALITY,
             {"hardest_of": 4, "rollouts": 1},
-            "hardest_of = 4 must be null in the dream, and",
+            "hardest_of = 4 must be null, or rollouts at least 2",
         ),
         (DREAM, {"tau": None}, "tau must have a value when world is dream"),
         (DREAM, {"renderer": "fast"}, "renderer must be null when world is dream"),

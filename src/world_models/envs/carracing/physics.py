@@ -42,12 +42,9 @@ class Game(car_racing.CarRacing):
         self._body = b2.bodyDef(fixtures=self._fixture)
 
     def _create_track(self) -> bool:
-        points = track.draw_checkpoints(self.np_random)
         self.road = []
         self.start_alpha = track.START_ALPHA
-        lap = track.closed_lap(points)
-        if not len(lap):
-            return False
+        lap = track.draw_lap(self.np_random)
         border = track.hard_turns(lap)
         self.tiles, self.kerbs = track.road_polygons(lap, border)
         self.kerb_of: NDArray[np.int64] = np.flatnonzero(border)

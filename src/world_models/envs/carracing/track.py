@@ -30,7 +30,7 @@ Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 
-def draw_checkpoints(rng: np.random.Generator) -> Floats:
+def _draw_checkpoints(rng: np.random.Generator) -> Floats:
     """The 12 points that a track passes, float64 (12, 3): angle, x, y. Takes 24 draws from rng."""
     points = np.empty((CHECKPOINTS, 3))
     for c in range(CHECKPOINTS):
@@ -117,7 +117,7 @@ def _second_lap(track: Floats, n: int) -> tuple[int, int]:
 
 
 @compiled()
-def closed_lap(points: Floats) -> Floats:
+def _closed_lap(points: Floats) -> Floats:
     """The lap through the checkpoints, float64 (n, 4): alpha, beta, x, y; n = 0 if it fails."""
     n, trace = _trace(points)
     start, end = _second_lap(trace, n)
@@ -130,6 +130,14 @@ def closed_lap(points: Floats) -> Floats:
     if math.sqrt(dx * dx + dy * dy) > _STEP:  # head and tail do not meet
         return failed
     return lap
+
+
+def draw_lap(rng: np.random.Generator) -> Floats:
+    """A track, float64 (n, 4), as in :func:`_closed_lap`: drawn until one closes."""
+    while True:
+        lap: Floats = _closed_lap(_draw_checkpoints(rng))
+        if len(lap):
+            return lap
 
 
 @compiled()
@@ -190,9 +198,7 @@ def difficulty(seed: int) -> float:
     bends they lose one in six, of the others one in forty (docs/log.md, 2026-12-01).
     """
     random, _ = seeding.np_random(seed)
-    lap = closed_lap(draw_checkpoints(random))
-    while not len(lap):
-        lap = closed_lap(draw_checkpoints(random))
+    lap = draw_lap(random)
     turns = np.diff(lap[:, 1], append=lap[0, 1])
     turns = (turns + math.pi) % (2 * math.pi) - math.pi
     headings = np.cumsum(np.concatenate([[0.0], turns, turns[:_BEND]]))
