@@ -22,7 +22,6 @@ NODES = {
 """Stages to reproduce; DVC reproduces what they need."""
 R2 = "carracing-rounds-s1-r2"
 SHORTER = {
-    "best": {"experiments/rounds/models/carracing-rounds-s1-r4": "models/carracing"},
     "dream-driving": {
         f"experiments/rounds/models/{R2}": "models/carracing",
         f"experiments/rounds/data/{R2}": "data/carracing",
