@@ -1,13 +1,17 @@
 """The drawn frame against Gymnasium's own, cropped and resized by area in float64."""
 
+from types import MethodType
 from typing import Any
 
 import numpy as np
+import pygame
 import pytest
 from carracing_drives import Action, Drive, held, outwards, pilot, skid
 from numpy.typing import NDArray
 
+from world_models.envs.carracing.genuine import car_racing
 from world_models.envs.carracing.simulator import CarRacing
+from world_models.envs.disturbance import Disturbance
 
 Frame = NDArray[np.uint8]
 MEAN, TAIL, WORST = 0.3, 20.0, 60.0
@@ -114,3 +118,47 @@ def test_the_inherited_picture_is_gymnasiums() -> None:
         genuine.step(action)
     for mode in ("state_pixels", "rgb_array"):
         assert np.array_equal(ours.game._render(mode), genuine.game._render(mode))
+
+
+def whole(game: Any) -> Frame:
+    """The picture before it is made small, uint8 (1000, 800, 3)."""
+    game._render("state_pixels")
+    return pygame.surfarray.array3d(game.surf)
+
+
+@pytest.mark.parametrize(
+    ("drive", "start", "steps"),
+    [
+        (pilot(40), None, range(0, 56, 3)),
+        (pilot(50), None, range(60, 400, 17)),
+        (skid, None, range(100, 300, 11)),
+        (outwards, (250, 40), range(0, 300, 9)),
+        (held(1), (400, 380), range(1, 8)),
+    ],
+    ids=["zoom", "road", "skid", "edge", "beyond"],
+)
+def test_the_genuine_picture_is_gymnasiums_bit_for_bit(
+    drive: Drive, start: Any, steps: range
+) -> None:
+    """Whatever is not looked at lies outside; on two tracks, by the whole picture."""
+    env = CarRacing("genuine")
+    for seed in (21, 22):
+        env.reset(seed=seed)
+        if start:
+            move(env, *start)
+        for i in range(steps.stop):
+            if i in steps:
+                ours = whole(env.game)
+                env.game._render_road = MethodType(car_racing.CarRacing._render_road, env.game)
+                assert np.array_equal(ours, whole(env.game))
+                del env.game._render_road
+            if env.step(drive(env.game, i))[2]:
+                break
+
+
+def test_a_disturbed_picture_is_drawn_by_the_same_code() -> None:
+    env = CarRacing("genuine", disturbance=Disturbance("colours", 0.2))
+    env.reset(seed=4)
+    ours = whole(env.game)
+    env.game._render_road = MethodType(car_racing.CarRacing._render_road, env.game)
+    assert np.array_equal(ours, whole(env.game))

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from world_models.envs.carracing.genuine import car_racing
+from world_models.envs.carracing.picture import Pictured
 from world_models.envs.disturbance import Disturbance
 
 Floats = NDArray[np.float64]
@@ -91,7 +91,7 @@ def shifted(color: Any, by: int) -> NDArray[np.int64]:
     return np.clip(np.array(color, np.int64) + by, 0, 255)
 
 
-class Disturbed(car_racing.CarRacing):
+class Disturbed(Pictured):
     """Gymnasium's own game and picture with ``changes``, which are set before each reset."""
 
     changes = UNCHANGED
@@ -119,7 +119,7 @@ class Disturbed(car_racing.CarRacing):
         return made
 
     def _render_road(self, zoom: float, translation: Any, angle: float) -> None:
-        super()._render_road(zoom, translation, angle)  # type: ignore[no-untyped-call]
+        super()._render_road(zoom, translation, angle)
         if self.changes.blob:
             transform = self.car.hull.transform
             blob = [tuple(transform * corner) for corner in self.changes.blob_corners.tolist()]

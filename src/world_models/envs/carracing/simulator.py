@@ -12,6 +12,7 @@ from world_models.envs.carracing.disturbed import UNCHANGED, Disturbed, draw
 from world_models.envs.carracing.genuine import car_racing
 from world_models.envs.carracing.laps import Lap
 from world_models.envs.carracing.physics import Game
+from world_models.envs.carracing.picture import Pictured
 from world_models.envs.carracing.raster import COLUMNS, ROWS
 from world_models.envs.carracing.renderer import Renderer
 from world_models.envs.carracing.specification import SPECIFICATION
@@ -64,7 +65,7 @@ class CarRacing(gymnasium.Env[Frame, NDArray[np.float32]]):
         self._fast = Renderer() if renderer == "fast" else None
         self._disturbance = disturbance
         self._rng: np.random.Generator | None = None
-        genuine = car_racing.CarRacing if disturbance == NONE else Disturbed
+        genuine = Pictured if disturbance == NONE else Disturbed
         self.game: Any = Game(render_mode) if self._fast else genuine(render_mode)
         self.action_space = self.game.action_space
         self.observation_space = spaces.Box(0, 255, (SIZE, SIZE, 3), np.uint8)
