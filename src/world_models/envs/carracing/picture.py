@@ -1,4 +1,4 @@
-"""Gymnasium's CarRacing with Gymnasium's own picture, bit for bit, in half the time.
+"""Gymnasium's CarRacing with Gymnasium's own picture, bit for bit, drawn sooner.
 
 Gymnasium turns and scales every patch of grass and every tile of the track in Python before it
 finds that it lies outside the window: some 700 polygons, of which a dozen are seen. Here circles
