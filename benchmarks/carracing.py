@@ -117,7 +117,7 @@ def measure(episodes: int = 10) -> list[dict[str, Any]]:
     lines = [
         line(rates, "ours", peer, target) for peer, target in targets.items() if peer in players
     ]
-    return [*lines, line(rates, "ours, Gymnasium's own picture", "Gymnasium", 1.5)]
+    return [*lines, line(rates, "ours, Gymnasium's own picture", "Gymnasium", 2.0)]
 
 
 def line(rates: list[dict[str, float]], ours: str, peer: str, target: float) -> dict[str, Any]:
