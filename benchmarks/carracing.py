@@ -113,11 +113,13 @@ def measure(episodes: int = 10) -> list[dict[str, Any]]:
     for seed in range(episodes):
         actions = drive(seed)
         rates.append(episode({n: play(env, seed, actions) for n, (env, play) in players.items()}))
-    targets = {"Gymnasium": 40.0, "EnvPool, one thread": 5.0, "Gymnasium's physics": 0.8}
-    lines = [
-        line(rates, "ours", peer, target) for peer, target in targets.items() if peer in players
-    ]
-    return [*lines, line(rates, "ours, Gymnasium's own picture", "Gymnasium", 2.0)]
+    targets = (
+        ("ours", "Gymnasium", 40.0),
+        ("ours", "EnvPool, one thread", 5.0),
+        ("ours", "Gymnasium's physics", 0.8),
+        ("ours, Gymnasium's own picture", "Gymnasium", 2.0),
+    )
+    return [line(rates, *target) for target in targets if target[1] in players]
 
 
 def line(rates: list[dict[str, float]], ours: str, peer: str, target: float) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from world_models.envs.carracing.disturbed import Changes, shifted
-from world_models.envs.carracing.genuine import car_racing
+from world_models.envs.carracing.ground import GROUND, circles
 from world_models.envs.carracing.raster import (
     BLACK,
     FIELD,
@@ -46,24 +46,7 @@ _DARKENING = 2
 """pygame's smoothscale truncates twice, so that every level of 2 and more comes out 2 lower."""
 
 
-def _ground() -> Floats:
-    """The field, then Gymnasium's grass patches, float64 (401, 4, 2)."""
-    d = car_racing.GRASS_DIM
-    field = np.array([[(1, 1), (1, -1), (-1, -1), (-1, 1)]]) * car_racing.PLAYFIELD
-    patch = np.array([(1, 0), (0, 0), (0, 1), (1, 1)]) * d
-    places = [(d * x, d * y) for x in range(-20, 20, 2) for y in range(-20, 20, 2)]
-    return np.concatenate([field, np.array(places)[:, None, :] + patch])
-
-
-_GROUND = _ground()
-_GROUND_COLORS = np.array([FIELD] + [GRASS] * (len(_GROUND) - 1))
-
-
-def _circles(polygons: Floats) -> Floats:
-    """Circles around the polygons: x, y and radius, float64 (n, 3)."""
-    centres = polygons.mean(axis=1)
-    radii = np.linalg.norm(polygons - centres[:, None], axis=2).max(axis=1)
-    return np.column_stack([centres, radii])
+_GROUND_COLORS = np.array([FIELD] + [GRASS] * (len(GROUND) - 1))
 
 
 def _palette(changes: Changes) -> Ints:
@@ -95,14 +78,14 @@ class Renderer:
         kerb_colors = np.where(game.kerb_of % 2 == 0, WHITE, RED)
         road = np.concatenate([game.tiles, game.kerbs])
         order = np.argsort(np.concatenate([np.arange(n), game.kerb_of]), kind="stable")
-        polygons = np.concatenate([_GROUND, road[order]])
+        polygons = np.concatenate([GROUND, road[order]])
         colors = np.concatenate([np.full(n, ROAD), kerb_colors])[order]
         tile_of = np.where(order < n, order, -1)
         self._world = (
             polygons,
-            _circles(polygons),
+            circles(polygons),
             np.concatenate([_GROUND_COLORS, colors]),
-            np.concatenate([np.full(len(_GROUND), -1), tile_of]),
+            np.concatenate([np.full(len(GROUND), -1), tile_of]),
             game.tile_colors,
         )
         if self._shapes is None:
