@@ -18,6 +18,7 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 import servers
+from world_models.errors import UserError
 from world_models.tracking.costs import core_hours
 
 STAGE = """
@@ -268,8 +269,10 @@ def test_a_resumed_run_has_the_core_hours_of_its_attempts(store: Store, monkeypa
     first, both = (m.value for m in sorted(history, key=lambda m: m.step))
     assert 0 < first < both < 1
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store.folder / 'mlflow.db'}")
-    found = core_hours({"rounds"})
+    found = core_hours({None})
     assert found["carracing", "interrupted"] == both
+    with pytest.raises(UserError, match="no finished run"):  # all these are of the root's pipeline
+        core_hours({"rounds"})
     assert set(QUICK) <= {stage for _, stage in found}
 
 

@@ -35,7 +35,7 @@ def _write_costs(folder: Path) -> None:
     from world_models.tracking.costs import core_hours  # MLflow takes a second to load
 
     owners = {costs.owner(models) for models in costs.chain(folder).values()}
-    found = core_hours({folder.name, *filter(None, owners)})
+    found = core_hours({folder.name, *owners})
     rows = [(*key, f"{hours:.3f}") for key, hours in found.items()]
     text = pd.DataFrame(rows, columns=["cell", "stage", "core_hours"]).to_csv(index=False)
     atomic.write(folder / costs.FILE, text.encode())

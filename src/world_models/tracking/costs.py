@@ -14,13 +14,12 @@ PAGE = 1000
 """Runs that a query gives at once."""
 
 
-def core_hours(experiments: Collection[str]) -> dict[tuple[str, str], float]:
+def core_hours(experiments: Collection[str | None]) -> dict[tuple[str, str], float]:
     """Core-hours by cell and stage, each of the newest run that finished.
 
-    The cells of the pipeline at the root are the environments: experiments go on from its models.
-
     Args:
-        experiments: names of their folders.
+        experiments: names of their folders; None is the pipeline at the root, whose cells are the
+            environments.
 
     Raises:
         UserError: no run has a cost.
@@ -29,11 +28,9 @@ def core_hours(experiments: Collection[str]) -> dict[tuple[str, str], float]:
     found: dict[tuple[str, str], float] = {}
     for run in _finished(client) if client else []:  # a newer run takes an older one's place
         tags = run.data.tags
-        of = tags.get("experiment", "")
-        if (
-            of in ("", *experiments) and COST in run.data.metrics
-        ):  # a pipeline's row has no such metric
-            cell = tags.get("cell", "") if of else tags.get("environment", "")
+        of = tags.get("experiment") or None
+        if of in experiments and COST in run.data.metrics:  # a pipeline's row has no such metric
+            cell = tags.get("cell" if of else "environment", "")
             found[cell, tags.get("stage", "")] = run.data.metrics[COST]
     if not found:
         raise UserError(
