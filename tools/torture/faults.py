@@ -61,18 +61,14 @@ def lost_store(lane: Lane, stage: str, rng: random.Random) -> None:
 def silent_server(lane: Lane, stage: str, _: random.Random) -> None:
     """A tracking server takes the connection and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        address = f"http://127.0.0.1:{server.getsockname()[1]}"
-        _expect(lane, lane.wait(lane.start(stage, MLFLOW_TRACKING_URI=address)), 0)
-    _stop_recorders(lane)
-    lane.finish(stage)  # the next start records and sweeps what they left
+        _unrecorded(lane, stage, f"http://127.0.0.1:{server.getsockname()[1]}")
+    lane.finish(stage)  # the next start records and sweeps what was left
 
 
 def no_server(lane: Lane, stage: str, _: random.Random) -> None:
     """Nobody listens at the tracking address."""
-    address = "http://127.0.0.1:9"
-    _expect(lane, lane.wait(lane.start(stage, MLFLOW_TRACKING_URI=address)), 0)
-    _stop_recorders(lane)
-    lane.finish(stage)  # the next start records and sweeps what they left
+    _unrecorded(lane, stage, "http://127.0.0.1:9")
+    lane.finish(stage)  # the next start records and sweeps what was left
 
 
 def stopped(who: str) -> Callable[[Lane, str, random.Random], None]:
@@ -206,8 +202,9 @@ def _expect(lane: Lane, code: int, expected: int) -> None:
         raise BrokenPromiseError(f"ends with {code}: {lane.said[-600:]}")
 
 
-def _stop_recorders(lane: Lane) -> None:
-    """They try on for minutes; their journals stay for the next stage's."""
+def _unrecorded(lane: Lane, stage: str, address: str) -> None:
+    """Run the stage, and end its recorder, which would try on for minutes."""
+    _expect(lane, lane.wait(lane.start(stage, MLFLOW_TRACKING_URI=address)), 0)
     for process in lane.processes():
         with suppress(psutil.Error):
             if WHO["recorder"](command(process)):
