@@ -30,18 +30,18 @@ def controls(about: Specification) -> dict[str, Any]:
 def _numbered(actions: Argmax | Thresholds, given: tuple[Key, ...]) -> dict[str, Any]:
     """Without a key it is the one action that no key is; where each has a key, zeros."""
     vectors = _vectors(actions)
-    keys = (
-        given
-        or tuple(
-            Key(arrow, arrow, number) for number, arrow in enumerate(get_args(Arrow), start=1)
-        )[: actions.n - 1]
-    )
+    keys = given or _arrows(actions.n - 1)
     free = sorted(set(range(actions.n)) - {key.number for key in keys})
     return {
         "idle": vectors[free[0]] if free else [0.0] * actions.size,
         "smooth": 1.0,
         "keys": [_described(key, dict(enumerate(vectors[key.number]))) for key in keys],
     }
+
+
+def _arrows(count: int) -> tuple[Key, ...]:
+    """A key for each of the actions from number 1 on, as far as there are arrows."""
+    return tuple(Key(arrow, arrow, i) for i, arrow in enumerate(get_args(Arrow)[:count], start=1))
 
 
 def _described(key: Key, sets: dict[int, float]) -> dict[str, Any]:
