@@ -78,7 +78,7 @@ def test_released_agents_make_a_page_below_20_mb(environment, recorded, tmp_path
     assert (tmp_path / "index.html").stat().st_size < 10e6 < pages.LARGEST
     model = json.loads(told((tmp_path / "index.html").read_bytes(), "model"))
     assert model["ends"] == {"takecover": "drawn", "carracing": "threshold"}[environment]
-    assert model["columns"].keys() == ({"end"} if environment == "takecover" else set())
+    assert model["columns"].keys() == {"takecover": {"end"}, "carracing": {"reward"}}[environment]
 
 
 def test_options_are_followed(models, recorded, tmp_path):
