@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from world_models.agent import Agent
 from world_models.envs import catalogue
+from world_models.envs.carracing.genuine import car_racing
 from world_models.memory.model import Memory
 from world_models.seeding import episode_seeds, stream
 from world_models.vision.model import Vision
@@ -28,10 +29,10 @@ TRUTHS = ("offset", "heading", "speed", "turning", *(f"bend {a}-{b}" for a, b in
 START, EVERY = 32, 4
 """Steps until the picture has zoomed in, and between two looks at the truth."""
 HELD, PUSHED, PUSH = 20, 0.3, 0.6
-"""A share of the time C's outputs are pushed by so much, for so many steps: nothing but perfect
-driving would show only one speed for each bend."""
+"""A share of the time C's outputs are pushed by so much, for so many steps: perfect driving
+alone would show one speed only for each bend."""
 RIDGE = 1e-3
-HALF_ROAD, ASTRAY = 40 / 6, 1.0
+ASTRAY = 1.0
 """Moments off the road, or at more than so many radians to it, are left out: few and far, they
 would be all that a squared error sees."""
 
@@ -137,7 +138,7 @@ def main() -> None:
     drives = [drive(agent, int(s)) for s in episode_seeds("validation", a.seed, 0, a.episodes)]
     truths = np.concatenate([d.truths for d in drives])
     number = np.repeat(np.arange(len(drives)), [len(d.truths) for d in drives])
-    driving = (np.abs(truths[:, 0]) < HALF_ROAD) & (np.abs(truths[:, 1]) < ASTRAY)
+    driving = (np.abs(truths[:, 0]) < car_racing.TRACK_WIDTH) & (np.abs(truths[:, 1]) < ASTRAY)
     truths, held_out, rows = truths[driving], number[driving] % 2 == 0, {}
     for v, m in a.of:
         vision, memory = Vision.load(v, "carracing"), Memory.load(m, "carracing")

@@ -19,8 +19,8 @@ README = "README.md"
 PAGE = Path(__file__).with_suffix(".md")
 """The page, with names in braces where facts belong."""
 ROUNDS = (
-    "\n\nLater rounds add their episodes to those from before. What a round does not list it "
-    "took as it was."
+    "\n\nLater rounds add their episodes to those from before. A part that a round does "
+    "not list stays as it was."
 )
 HOW = ("precision", "device", "formulation")
 """Details of a card that are no shape."""
