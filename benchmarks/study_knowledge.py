@@ -14,6 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from sklearn.linear_model import Ridge
+from sklearn.metrics import r2_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from world_models.agent import Agent
 from world_models.envs import catalogue
@@ -116,12 +120,10 @@ def features(vision: Vision, memory: Memory, seen: Drive) -> Floats:
 
 def explained(x: Floats, y: Floats, held_out: NDArray[np.bool_]) -> Floats:
     """R² of each column of y from a linear readout of x, on the rows held out."""
-    mean, sd = x[~held_out].mean(axis=0), x[~held_out].std(axis=0) + 1e-6
-    x = np.hstack([(x - mean) / sd, np.ones((len(x), 1))])
-    a = x[~held_out]
-    w = np.linalg.solve(a.T @ a + RIDGE * len(a) * np.eye(a.shape[1]), a.T @ y[~held_out])
-    error = ((y - x @ w)[held_out] ** 2).mean(axis=0)
-    return np.asarray(1 - error / y[held_out].var(axis=0))
+    readout = make_pipeline(StandardScaler(), Ridge(RIDGE * (~held_out).sum()))
+    readout.fit(x[~held_out], y[~held_out])
+    predicted = readout.predict(x[held_out])
+    return np.asarray(r2_score(y[held_out], predicted, multioutput="raw_values"))
 
 
 def main() -> None:
