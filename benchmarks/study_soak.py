@@ -58,7 +58,7 @@ def generations(total: int, every: int) -> Iterator[int]:
     spec = ControllerSpec("zch", memory.feature_size("zch"), 0, 1, bias=False)
     plan = ArenaPlan(DreamPlan(16, "zch", 1.0, 100, memory.payload()), spec, np.tanh)
     with ProcessEngine(2, 300.0) as engine:
-        fitness = Fitness(engine, plan, Rules(1, 4, None, 16, 40, None, 4))
+        fitness = Fitness(engine, plan, Rules(1, 4, 1, None, 16, 40, None, 4))
         optimiser = CMAES(
             np.zeros(count(spec)),
             sigma=0.1,

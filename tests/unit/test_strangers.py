@@ -743,7 +743,7 @@ def test_returns_that_are_none_never_enter_the_history(worth):
     def evaluate(_number: int, candidates: Any, mean: Any) -> Scores:
         fitness, validation = np.arange(len(candidates)) * 1.0, np.ones(0 if mean is None else 3)
         fitness[:1], validation[:1] = worth
-        return Scores(fitness, 1, validation, 1)
+        return Scores(fitness, fitness, 1, validation, 1)
 
     history = History()
 
@@ -755,7 +755,7 @@ def test_returns_that_are_none_never_enter_the_history(worth):
     evolution = Evolution(make, history, **rules)
     with pytest.raises(UserError, match=r"of generation \d is not finite"):
         list(evolution.generations(evaluate))
-    assert np.isfinite(np.concatenate([*history.fitness, np.zeros(1)])).all()
+    assert np.isfinite(np.concatenate([*history.fitness, *history.returns, np.zeros(1)])).all()
     assert not history.validations
 
 

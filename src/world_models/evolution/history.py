@@ -29,7 +29,9 @@ class History:
     """
 
     fitness: list[FloatArray] = field(default_factory=list)
-    """For each generation, float64 (population,)."""
+    """For each generation, float64 (population,): what the optimiser was told."""
+    returns: list[FloatArray] = field(default_factory=list)
+    """For each generation, each candidate's mean return, float64 (population,)."""
     steps: list[int] = field(default_factory=list)
     """For each generation, environment steps of its candidates."""
     validations: dict[tuple[int, int], Validation] = field(default_factory=dict)
@@ -46,6 +48,7 @@ class History:
         played = {"validation": self.validations, "final": self.finals}
         arrays: dict[str, NDArray[Any]] = {
             "fitness": np.array(self.fitness, np.float64),
+            "returns": np.array(self.returns, np.float64),
             "steps": np.array(self.steps, np.int64),
         }
         for name, values in played.items():
@@ -56,7 +59,8 @@ class History:
     def from_arrays(cls, arrays: dict[str, NDArray[Any]]) -> Self:
         """The history that gave these :meth:`arrays`."""
         played = (_validations(arrays, name) for name in ("validation", "final"))
-        return cls(list(arrays["fitness"]), arrays["steps"].tolist(), *played)
+        generations = (list(arrays["fitness"]), list(arrays["returns"]), arrays["steps"].tolist())
+        return cls(*generations, *played)
 
 
 def _arrays(played: Mapping[tuple[int, int], Validation]) -> dict[str, NDArray[Any]]:
@@ -84,8 +88,8 @@ class Generation(NamedTuple):
 
     number: int
     """From 1."""
-    fitness: FloatArray
-    """float64 (population,)."""
+    returns: FloatArray
+    """Each candidate's mean return, float64 (population,)."""
     sigma: float
     """The optimiser's, after this generation."""
     validations: Mapping[int, Validation]
@@ -106,8 +110,8 @@ def table(generations: Sequence[Generation], before: int = 0) -> pd.DataFrame:
     """
     rows = len(generations) + 1
     best, mean, sd, sigma, validation = np.full((5, rows), np.nan)
-    fitness = np.array([g.fitness for g in generations])
-    best[1:], mean[1:], sd[1:] = fitness.max(axis=1), fitness.mean(axis=1), fitness.std(axis=1)
+    returns = np.array([g.returns for g in generations])
+    best[1:], mean[1:], sd[1:] = returns.max(axis=1), returns.mean(axis=1), returns.std(axis=1)
     sigma[1:] = [g.sigma for g in generations]
     for generation in generations:
         for number, found in generation.validations.items():

@@ -22,6 +22,10 @@ class Scores(Protocol):
         """Of the candidates, float64 (population,), higher is better."""
 
     @property
+    def returns(self) -> FloatArray:
+        """Mean return of each candidate's episodes, float64 (population,)."""
+
+    @property
     def steps(self) -> int:
         """Environment steps that the candidates took."""
 
@@ -163,10 +167,11 @@ class Evolution:
         play = len(candidates) > 0 or todo is not None
         if play:
             scores = evaluate(number, candidates, todo)
-            _check(number, "fitness", scores.fitness)
+            _check(number, "return", scores.returns)
             _check(number, "validation", scores.validation)
             if len(candidates):
                 history.fitness.append(scores.fitness)
+                history.returns.append(scores.returns)
                 history.steps.append(scores.steps)
             if todo is not None:
                 validation = Validation(scores.validation, scores.validation_steps)
@@ -205,7 +210,7 @@ class Evolution:
         validations = {n: history.validations[n, self._episodes] for n in validated}
         return Generation(
             number=number + 1,
-            fitness=history.fitness[number],
+            returns=history.returns[number],
             sigma=self._optimiser.sigma,
             validations=validations,
             steps=history.steps[number]

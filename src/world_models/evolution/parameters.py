@@ -120,6 +120,15 @@ class EvolveParameters(Parameters):
         int,
         Field(ge=1, le=1024, description="episodes a candidate; fitness is their mean return"),
     ]
+    groups: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=1024,
+            description="groups of a generation's candidates, each with episodes of its own; with "
+            "more than one, fitness is the candidate's mean rank in its group",
+        ),
+    ]
     hardest_of: Annotated[
         int | None,
         Field(
@@ -188,6 +197,11 @@ class EvolveParameters(Parameters):
             raise ValueError(
                 f"batch = {self.batch} must be a multiple of rollouts = {self.rollouts}: "
                 "a unit of work holds whole candidates"
+            )
+        if self.population % self.groups or self.population < 2 * self.groups:
+            raise ValueError(
+                f"population = {self.population} must be a multiple of groups = {self.groups}, and "
+                "at least twice as many: all groups have one size, and a rank needs others"
             )
         dream = self.world == "dream"
         in_dream = ("tau", "ends", "dropout", "lookahead_rounds")

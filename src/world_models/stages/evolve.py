@@ -150,6 +150,7 @@ def _rules(parameters: EvolveParameters) -> Rules:
     return Rules(
         seed=parameters.seed,
         rollouts=parameters.rollouts,
+        groups=parameters.groups,
         hardest_of=parameters.hardest_of,
         batch=parameters.batch,
         max_steps=parameters.max_steps,
@@ -195,11 +196,11 @@ def _log(done: Sequence[Generation], context: Context) -> None:
     for number, validation in generation.validations.items():
         mean = float(validation.returns.mean())
         context.tracker.log_metrics({"validation": mean}, step=number)
-    fitness = generation.fitness
+    returns = generation.returns
     values = {
-        "best": fitness.max(),
-        "mean": fitness.mean(),
-        "sd": fitness.std(),
+        "best": returns.max(),
+        "mean": returns.mean(),
+        "sd": returns.std(),
         "sigma": generation.sigma,
         "steps": sum(each.steps for each in done),
     }
@@ -207,8 +208,8 @@ def _log(done: Sequence[Generation], context: Context) -> None:
 
 
 def _note(generation: Generation, best: Best | None) -> str:
-    fitness = generation.fitness
-    note = f"mean {fitness.mean():.1f}, best {fitness.max():.1f}, σ {generation.sigma:.3f}"
+    returns = generation.returns
+    note = f"mean {returns.mean():.1f}, best {returns.max():.1f}, σ {generation.sigma:.3f}"
     if best is None:
         return note
     return f"{note}, validated {best.validation.mean():.1f} (generation {best.generation})"

@@ -1,4 +1,4 @@
-"""What candidates of C are worth: mean returns of episodes, played on all workers."""
+"""What candidates of C are worth: returns of episodes, played on all workers."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,9 @@ class Scores(NamedTuple):
     """How a generation did."""
 
     fitness: FloatArray
-    """Of the candidates, float64 (population,)."""
+    """Of the candidates, float64 (population,); see :func:`ranked`."""
+    returns: FloatArray
+    """Mean return of each candidate's episodes, float64 (population,)."""
     steps: int
     """Environment steps that the candidates took."""
     validation: FloatArray
@@ -38,7 +40,8 @@ class Rules:
 
     Attributes:
         seed: of all episodes.
-        rollouts: episodes a candidate; all candidates of a generation share their seeds.
+        rollouts: episodes a candidate; all candidates of a group share their seeds.
+        groups: of equal size, into which a generation is split, each with episodes of its own.
         hardest_of: every second of these, rounded down, is the hardest of so many; None: they are
             as they come.
         batch: episodes in lockstep, a multiple of ``rollouts``.
@@ -49,6 +52,7 @@ class Rules:
 
     seed: int
     rollouts: int
+    groups: int
     hardest_of: int | None
     batch: int
     max_steps: int | None
@@ -57,7 +61,7 @@ class Rules:
 
 
 class Fitness:
-    """Mean return over episodes, float; call it with a generation.
+    """Plays episodes; call it with a generation.
 
     Args:
         engine: whose workers play.
@@ -87,8 +91,10 @@ class Fitness:
         outcomes = dict(self._engine.run(self._task, bouts))
         done = [outcomes[index] for index in range(len(bouts))]
         validated, trained = done[: len(validations)], done[len(validations) :]
+        returns = _returns(trained).reshape(-1, self._rules.rollouts)
         return Scores(
-            fitness=_returns(trained).reshape(-1, self._rules.rollouts).mean(axis=1),
+            fitness=ranked(returns, self._rules.groups),
+            returns=returns.mean(axis=1),
             steps=_steps(trained),
             validation=_returns(validated),
             validation_steps=_steps(validated),
@@ -116,14 +122,16 @@ class Fitness:
             yield Bout(_single(mean[None]), seeds[start : start + rules.batch])
 
     def _bouts(self, number: int, candidates: FloatArray) -> Iterator[Bout]:
-        rules, seeds = self._rules, self._training(number)
+        rules = self._rules
         share = rules.batch // rules.rollouts
-        for start in range(0, len(candidates), share):
-            theta = _single(candidates[start : start + share])
-            yield Bout(theta, np.tile(seeds, len(theta)), rules.patience, rules.max_steps)
+        for group, members in enumerate(np.split(_single(candidates), rules.groups)):
+            seeds = self._training(number * rules.groups + group)
+            for start in range(0, len(members), share):
+                theta = members[start : start + share]
+                yield Bout(theta, np.tile(seeds, len(theta)), rules.patience, rules.max_steps)
 
     def _training(self, number: int) -> NDArray[np.int64]:
-        """The seeds of a generation's episodes, int64 (rollouts,)."""
+        """The seeds of a group's episodes, int64 (rollouts,); ``number`` is of groups before."""
         rules, pool = self._rules, self._rules.hardest_of
         if pool is None:
             return episode_seeds("training", rules.seed, number * rules.rollouts, rules.rollouts)
@@ -136,6 +144,34 @@ class Fitness:
             max(few, key=self._difficulty) for few in seeds[plain:].reshape(hard, pool).tolist()
         ]
         return np.concatenate([seeds[:plain], np.array(hardest, np.int64)])
+
+
+def ranked(returns: FloatArray, groups: int) -> FloatArray:
+    """The fitness of candidates whose episodes gave these returns.
+
+    One group: a candidate's mean return (paper, App. A.4). More: its place in the generation.
+    Returns of other episodes cannot be compared, ranks can: on each episode a candidate has a rank
+    among its group, and the mean of its ranks gives its place. Among equals it is the mean return,
+    less that of the group.
+
+    Args:
+        returns: float64 (population, rollouts); the groups follow one another, all of one size.
+        groups: how many.
+
+    Returns:
+        float64 (population,), higher is better.
+    """
+    means: FloatArray = returns.mean(axis=1)
+    if groups == 1 or not len(returns):
+        return means
+    population, rollouts = returns.shape
+    members = returns.reshape(groups, population // groups, rollouts)
+    ranks = members.argsort(axis=1, kind="stable").argsort(axis=1, kind="stable")
+    better = means.reshape(groups, -1) - members.mean(axis=(1, 2))[:, None]
+    order = np.lexsort((better.ravel(), ranks.mean(axis=2).ravel()))
+    places = np.empty(population)
+    places[order] = np.arange(population)
+    return places
 
 
 def _single(theta: FloatArray) -> NDArray[np.float32]:

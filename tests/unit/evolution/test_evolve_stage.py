@@ -48,6 +48,7 @@ PARAMETERS = EvolveParameters(
     learning_rate=None,
     population=6,
     rollouts=2,
+    groups=3,
     hardest_of=None,
     generations=5,
     restart_every=None,

@@ -12,6 +12,7 @@ OPTIMUM = np.array([0.5, -0.3, 0.2, 0.9])
 
 class Scores(NamedTuple):
     fitness: np.ndarray
+    returns: np.ndarray
     steps: int
     validation: np.ndarray
     validation_steps: int
@@ -33,10 +34,10 @@ class Noisy:
         noise = np.random.default_rng(number).normal(0, 0.01, len(candidates))
         fitness = -((candidates - OPTIMUM) ** 2).sum(axis=1) + noise
         if mean is None:
-            return Scores(fitness, 10 * len(candidates), np.empty(0), 0)
+            return Scores(fitness, fitness - 100, 10 * len(candidates), np.empty(0), 0)
         self.means[number] = mean
         returns = -((mean - OPTIMUM) ** 2).sum() + np.linspace(-0.1, 0.1, self.episodes)
-        return Scores(fitness, 10 * len(candidates), returns, 7)
+        return Scores(fitness, fitness - 100, 10 * len(candidates), returns, 7)
 
     def play_on(self, mean, episodes):
         """The further episodes like means that others do not: the second coordinate alone."""
@@ -202,7 +203,7 @@ def test_the_table_has_a_row_for_each_generation():
     rows = table(evolution.done)
     assert rows["generation"].tolist() == list(range(1, 12))
     assert rows["steps"].tolist() == np.cumsum([g.steps for g in evolution.done]).tolist()
-    assert rows["best"].tolist() == [f.max() for f in history.fitness]
+    assert rows["best"].tolist() == [r.max() for r in history.returns]
     validated = rows[rows["validation"].notna()]
     assert validated["generation"].tolist() == [3, 6, 9, 11]
     assert rows["mean"].iloc[-1] > rows["mean"].iloc[0]

@@ -10,7 +10,7 @@ from world_models.envs.carracing.track import difficulty
 from world_models.seeding import episode_seeds
 from world_models.worlds.arena import ArenaPlan
 from world_models.worlds.build import DreamPlan
-from world_models.worlds.fitness import Fitness, Rules
+from world_models.worlds.fitness import Fitness, Rules, ranked
 
 
 class Here:
@@ -31,12 +31,12 @@ def last_digits(seed):
     return seed % 1000
 
 
-def begin(rollouts, hardest_of, seed=1):
+def begin(rollouts, hardest_of, seed=1, groups=1):
     m = memory(DOOM, restart_bias=-5)
     spec = ControllerSpec("zch", m.feature_size("zch"), 0, 1, bias=False)
     plan = ArenaPlan(DreamPlan(16, "zch", 1.0, 30, m.payload()), spec, np.tanh)
     engine = Here()
-    rules = Rules(seed, rollouts, hardest_of, rollouts * 2, 10, None, 4)
+    rules = Rules(seed, rollouts, groups, hardest_of, rollouts * 2, 10, None, 4)
     return engine, Fitness(engine, plan, rules, last_digits), np.zeros((4, count(spec)))
 
 
@@ -96,3 +96,51 @@ def test_a_tracks_difficulty_is_its_sharpest_bend():
             sharpest = max(sharpest, abs(turned))
         assert difficulty(seed) == pytest.approx(sharpest, abs=1e-9)
     simulator.close()
+
+
+@pytest.mark.parametrize("rollouts", [1, 2, 3])
+def test_each_group_plays_episodes_of_its_own(rollouts):
+    seen = []
+    for number in range(3):
+        engine, fitness, candidates = begin(rollouts, None, groups=2)
+        fitness(number, candidates, None)
+        seeds = np.concatenate([bout.seeds for bout in engine.bouts]).reshape(2, -1, rollouts)
+        assert (seeds == seeds[:, :1]).all(), "the members of a group play the same"
+        first = number * 2 * rollouts
+        expected = episode_seeds("training", 1, first, 2 * rollouts)
+        assert seeds[:, 0].ravel().tolist() == expected.tolist()
+        seen.extend(expected.tolist())
+    assert len(set(seen)) == len(seen), "no group plays another's episodes"
+
+
+def test_one_group_is_ranked_by_mean_return():
+    returns = np.random.default_rng(1).normal(size=(6, 3))
+    np.testing.assert_array_equal(ranked(returns, 1), returns.mean(axis=1))
+
+
+def places(returns, groups):
+    """The definition, candidate by candidate: (mean rank, mean return less the group's) sorted."""
+    size = len(returns) // groups
+    keys = []
+    for start in range(0, len(returns), size):
+        group = returns[start : start + size]
+        for mine in group:
+            ranks = [sum(others[j] < mine[j] for others in group) for j in range(len(mine))]
+            keys.append((np.mean(ranks), mine.mean() - group.mean()))
+    return [sorted(keys).index(key) for key in keys]
+
+
+@pytest.mark.parametrize("groups", [2, 4])
+def test_groups_are_compared_by_rank(groups):
+    random = np.random.default_rng(2)
+    for _ in range(20):
+        tracks = np.repeat(random.normal(0, 1000, (groups, 3)), 8 // groups, axis=0)
+        returns = tracks + random.normal(size=(8, 3))
+        assert ranked(returns, groups).tolist() == places(returns, groups)
+        # An easy track is no merit: what all members of a group gain changes nothing.
+        eased = returns + np.repeat([[500.0]] + [[0.0]] * (groups - 1), 8 // groups, axis=0)
+        np.testing.assert_array_equal(ranked(eased, groups), ranked(returns, groups))
+
+
+def test_a_generation_without_candidates_has_no_fitness():
+    assert ranked(np.empty((0, 2)), 4).shape == (0,)
