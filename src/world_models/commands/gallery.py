@@ -37,7 +37,7 @@ def run(arguments: Namespace) -> int:
     print(f"an episode of {steps} steps, return {played.outcomes.returns[0]:.1f}", file=sys.stderr)
     out: Path = arguments.out or find_root() / "reports" / agent.environment / "gallery"
     with plain_style():
-        for name, figure in gallery.pictures(gallery.Sitting.of(agent, recording)).items():
+        for name, figure in gallery.pictures(gallery.Played.of(agent, recording)).items():
             with atomic.atomic_file(out / f"{name}.png") as path:
                 save(figure, path)
             print(out / f"{name}.png")

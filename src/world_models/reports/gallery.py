@@ -29,7 +29,7 @@ EVERY = 4
 
 
 @dataclass(frozen=True)
-class Sitting:
+class Played:
     """One agent and one of its episodes.
 
     Attributes:
@@ -45,7 +45,7 @@ class Sitting:
     followed: Followed
 
     @classmethod
-    def of(cls, agent: Agent, recording: Recording) -> "Sitting":
+    def of(cls, agent: Agent, recording: Recording) -> "Played":
         """Play a recorded episode once more, for its frames."""
         steps = len(recording.actions)
         frames = replay(agent.environment, recording, steps, 1).frames
@@ -56,24 +56,24 @@ class Sitting:
         return max(1, min(len(self.recording.z) // 2, len(self.recording.z) - AFTER[-1] - 2))
 
 
-def pictures(sitting: Sitting) -> dict[str, Figure]:
+def pictures(played: Played) -> dict[str, Figure]:
     """All pictures by name: ``traversals``, ``attention``, ``surprises``, ``drift``.
 
     Raises:
         UserError: C has a hidden layer.
     """
-    shares = attention(sitting.agent, sitting.followed.features)
+    shares = attention(played.agent, played.followed.features)
     return {
-        "traversals": traversals(sitting, shares),
-        "attention": influences(sitting, shares),
-        "surprises": surprises(sitting),
-        "drift": drift(sitting),
+        "traversals": traversals(played, shares),
+        "attention": influences(played, shares),
+        "surprises": surprises(played),
+        "drift": drift(played),
     }
 
 
-def traversals(sitting: Sitting, shares: NDArray[np.float64]) -> Figure:
+def traversals(played: Played, shares: NDArray[np.float64]) -> Figure:
     """The latents that change most of a frame, each turned from low to high."""
-    agent, z, at = sitting.agent, sitting.recording.z, sitting.middle()
+    agent, z, at = played.agent, played.recording.z, played.middle()
     mean, deviation = z.mean(axis=0), z.std(axis=0)
     turns = np.linspace(-REACH, REACH, 7, dtype=np.float32)
 
@@ -100,9 +100,9 @@ def traversals(sitting: Sitting, shares: NDArray[np.float64]) -> Figure:
     return figure
 
 
-def influences(sitting: Sitting, shares: NDArray[np.float64]) -> Figure:
+def influences(played: Played, shares: NDArray[np.float64]) -> Figure:
     """What moves C's outputs: the parts of its input, and the single inputs that count most."""
-    agent, outputs = sitting.agent, len(shares)
+    agent, outputs = played.agent, len(shares)
     bounds = _bounds(agent)
     names = [f"{part}{i}" for part, first, end in bounds for i in range(end - first)]
     figure = Figure(figsize=(8, 1.2 + 1.9 * outputs), layout="constrained")
@@ -121,12 +121,12 @@ def influences(sitting: Sitting, shares: NDArray[np.float64]) -> Figure:
     return figure
 
 
-def surprises(sitting: Sitting) -> Figure:
+def surprises(played: Played) -> Figure:
     """The moments that M had expected least: before, what it expected, what came."""
-    nll = sitting.followed.nll
+    nll = played.followed.nll
     moments = sorted(_peaks(nll))
-    expected = decode(sitting.followed.expected[moments], sitting.agent.vision)
-    came = decode(sitting.recording.z[[t + 1 for t in moments]], sitting.agent.vision)
+    expected = decode(played.followed.expected[moments], played.agent.vision)
+    came = decode(played.recording.z[[t + 1 for t in moments]], played.agent.vision)
     figure = Figure(figsize=(8, 7.2), layout="constrained")
     grid = figure.add_gridspec(2, 1, height_ratios=(1, 3))
     top, below = figure.add_subfigure(grid[0]), figure.add_subfigure(grid[1])
@@ -136,22 +136,22 @@ def surprises(sitting: Sitting) -> Figure:
     axis.set_xlabel("step")
     axis.set_ylabel("NLL of z, nats")
     rows = {
-        "before": sitting.frames[moments],
+        "before": played.frames[moments],
         "M expects": expected,
         "V keeps of\nwhat comes": came,
-        "what comes": sitting.frames[[t + 1 for t in moments]],
+        "what comes": played.frames[[t + 1 for t in moments]],
     }
     _sheet(below, rows, [f"step {t + 1}" for t in moments])
     figure.suptitle("Where M is surprised", fontsize=10)
     return figure
 
 
-def drift(sitting: Sitting) -> Figure:
+def drift(played: Played) -> Figure:
     """Dreams that begin in one moment of the game, with the actions of the game."""
-    agent, z, at = sitting.agent, sitting.recording.z, sitting.middle()
+    agent, z, at = played.agent, played.recording.z, played.middle()
     left = len(z) - at - 1
     after = [n for n in AFTER if n <= left]
-    actions = sitting.recording.actions
+    actions = played.recording.actions
     last = at + after[-1] + 1
     dreamed = dream_on(
         agent.memory, z[:last], actions[:last], warm=at + 1, samples=DREAMS, tau=1.0, seed=0
@@ -160,7 +160,7 @@ def drift(sitting: Sitting) -> Figure:
     grid = figure.add_gridspec(2, 1, height_ratios=(3, 1))
     top, below = figure.add_subfigure(grid[0]), figure.add_subfigure(grid[1])
     steps = [at + n for n in after]
-    rows = {"the game": sitting.frames[steps], "V keeps": decode(z[steps], agent.vision)}
+    rows = {"the game": played.frames[steps], "V keeps": decode(z[steps], agent.vision)}
     for number in range(SHOWN):
         at_steps = dreamed[number, [n - 1 for n in after]]
         rows[f"dream {number + 1}"] = decode(at_steps, agent.vision)

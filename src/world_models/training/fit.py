@@ -14,7 +14,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from world_models.devices import DeviceSettings
 from world_models.errors import UserError
 from world_models.training.checkpoints import CHECKPOINT, Saving, ScratchIO, load
-from world_models.training.launch import Launch, unled
+from world_models.training.launch import Launch, without_launcher
 from world_models.training.module import Row, Training, ignore_advice
 
 for name in ("pytorch_lightning", "lightning_fabric"):  # here, for processes that Lightning starts
@@ -81,7 +81,7 @@ def _fit(
     checkpoint: str | None,
 ) -> None:
     # Lightning's data loader draws from torch's global generator; nothing of ours does.
-    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]), unled():
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]), without_launcher():
         ignore_advice()
         trainer = pl.Trainer(
             accelerator=devices.device,

@@ -72,9 +72,9 @@ def meeting(environment: Mapping[str, str]) -> tuple[str, int, int]:
 
 
 @contextmanager
-def unled() -> Iterator[None]:
+def without_launcher() -> Iterator[None]:
     """Hide what launchers say for the block, from torch and from processes that it starts."""
-    hidden = {name: os.environ[name] for name in os.environ if _is_a_launcher_s(name)}
+    hidden = {name: os.environ[name] for name in os.environ if _of_a_launcher(name)}
     said = vars(rank_zero_only)  # Lightning took this from the same variables when it was loaded
     rank = said["rank"]
     try:
@@ -87,5 +87,5 @@ def unled() -> Iterator[None]:
         said["rank"] = rank
 
 
-def _is_a_launcher_s(name: str) -> bool:
+def _of_a_launcher(name: str) -> bool:
     return name in LAUNCHERS or name.startswith(PREFIXES)

@@ -33,7 +33,7 @@ def test_equal_episodes_give_equal_pictures(models, tmp_path, steps):
         recording = Recording(1, actions.astype(np.float32), z.astype(np.float32))
         frames = rng.integers(0, 256, (steps, 64, 64, 3), np.uint8)
         followed = insight.follow(agent, recording)
-        drawn = gallery.pictures(gallery.Sitting(agent, recording, frames, followed))
+        drawn = gallery.pictures(gallery.Played(agent, recording, frames, followed))
         (tmp_path / attempt).mkdir()
         for name, figure in drawn.items():
             save(figure, tmp_path / attempt / f"{name}.png")
